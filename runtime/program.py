@@ -1,0 +1,210 @@
+"""The artefact of the compiler: what a chip is told to do, and nothing else.
+
+A :class:`Program` is a list of steps over named values. Host steps are torch ATen ops from the
+allow-list; matrix steps send vectors through a *bank*, the table of mesh tiles of one matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from .values import Arg, TensorType, ValueType
+
+if TYPE_CHECKING:
+    from .targets.schema import Target
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class BankSpec:
+    """Shape of a bank: the grid of ``ports``-wide tiles that holds one matrix.
+
+    The matrix has ``groups`` independent blocks of ``rows x cols`` (groups > 1 only for grouped
+    convolutions). Each block is cut into ``grid_rows x grid_cols`` tiles; edge tiles are masked.
+    All-zero tiles are not in the table (``tiles < groups * grid_rows * grid_cols``).
+    """
+
+    name: str
+    topology: str
+    ports: int
+    groups: int
+    rows: int
+    cols: int
+    tiles: int
+    phase_bits: int | None = None
+    attenuator_bits: int | None = None
+
+    @property
+    def grid_rows(self) -> int:
+        """Tile rows of one group."""
+        return -(-self.rows // self.ports)
+
+    @property
+    def grid_cols(self) -> int:
+        """Tile columns of one group: the partial sums added up in the digital domain."""
+        return -(-self.cols // self.ports)
+
+    @property
+    def grid_tiles(self) -> int:
+        """Tiles of the full grid, all-zero ones included."""
+        return self.groups * self.grid_rows * self.grid_cols
+
+    @property
+    def weights(self) -> int:
+        """Weights of the matrix (also its multiply-accumulates a vector)."""
+        return self.groups * self.rows * self.cols
+
+    @property
+    def utilization(self) -> float:
+        """Weights over the cells of the configured tiles, 0 where no tile is configured."""
+        return self.weights / (self.tiles * self.ports**2) if self.tiles else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileBank:
+    """The tiles of one matrix as a table of arrays, one row a tile.
+
+    A tile holds ``W = scale * U diag(a) V^H`` with ``0 <= a <= 1``. Columns (T tiles, n ports):
+
+    - ``group, row, col`` int32 (T,): place in the grid, sorted by group, then row, then col.
+    - ``scale`` float64 (T,): largest singular value, applied digitally.
+    - ``attenuation`` uint32 (T, n): ``a`` in units of 1 / (2**32 - 1).
+    - ``left.theta``, ``right.theta`` uint32 (T, cells): internal phases of U and V^H in turns / 2**32,
+      with ``left.sign``, ``right.sign`` uint8 (T, ceil((cells + n) / 8)): packed sign bits, for real
+      matrices on MZI meshes, where every other phase follows (see ``meshes.gauge``); or
+    - ``left.phases``, ``right.phases`` uint32 (T, phases): every phase, for all other meshes.
+    - ``adc_full_scale`` float32 (T, n): the ADC's full scale per output port, in units of the
+      normalised tile output (inputs in 0..1, matrix of norm 1, nominal loss compensated).
+    - ``input_full_scale`` float32 (T,): static encoding only, the input value of DAC full scale.
+    """
+
+    spec: BankSpec
+    columns: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class LinearGeometry:
+    """Vectors are the last axis of the input: (..., cols) -> (..., rows)."""
+
+    def vectors_per_sample(self, shape: tuple[int, ...]) -> int:
+        """Vectors that one sample of an input of this shape sends through the bank."""
+        return int(np.prod(shape[1:-1], dtype=np.int64)) if len(shape) > 1 else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Conv2dGeometry:
+    """im2col as geometry: a patch of (channels / groups, kh, kw) in that order is one vector.
+
+    ``padding`` is (top, bottom, left, right) zeros.
+    """
+
+    channels: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int, int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """Output height and width for an input of this size."""
+        top, bottom, left, right = self.padding
+        spans = (height + top + bottom, width + left + right)
+        return tuple(  # type: ignore[return-value]
+            (span - dilation * (kernel - 1) - 1) // stride + 1
+            for span, kernel, stride, dilation in zip(
+                spans, self.kernel, self.stride, self.dilation, strict=True
+            )
+        )
+
+    def vectors_per_sample(self, shape: tuple[int, ...]) -> int:
+        """Patches of one sample of an input of shape (batch, channels, height, width)."""
+        height, width = self.output_size(shape[-2], shape[-1])
+        return height * width
+
+
+Geometry = LinearGeometry | Conv2dGeometry
+
+
+@dataclass(frozen=True, slots=True)
+class HostStep:
+    """One ATen op on the host: ``torch.ops.aten.<op>`` of the allow-list, on named values."""
+
+    name: str
+    op: str
+    args: tuple[Arg, ...]
+    kwargs: tuple[tuple[str, Arg], ...]
+    type: ValueType
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixStep:
+    """Vectors of ``input`` through ``bank``, then the digital bias."""
+
+    name: str
+    bank: str
+    input: str
+    geometry: Geometry
+    bias: str | None
+    type: TensorType
+    path: str
+    reason: str
+
+
+Step = HostStep | MatrixStep
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """Name and type of an input; a symbolic first dimension takes any batch size."""
+
+    name: str
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What one sample of the example's shape asks of a step.
+
+    ``macs``: multiply-accumulates; ``vectors``: input vectors sent through the bank (0 on the host);
+    ``elements``: output elements.
+    """
+
+    macs: int
+    vectors: int
+    elements: int
+
+
+@dataclass(frozen=True, eq=False)
+class ProgramBody:
+    """Everything a chip and its host need, without behaviour: what a ``.loom`` file holds.
+
+    ``output`` is a tree of tuples, lists and dicts (``structure``) whose leaves index ``outputs``.
+    ``costs`` has an entry for every step; ``example_batch`` is the batch size of the example inputs.
+    ``ir`` holds the IR text of every stage.
+    """
+
+    name: str
+    target: Target
+    inputs: tuple[InputSpec, ...]
+    constants: Mapping[str, torch.Tensor]
+    steps: tuple[Step, ...]
+    outputs: tuple[Arg, ...]
+    structure: object
+    banks: Mapping[str, TileBank]
+    costs: Mapping[str, StepCost]
+    example_batch: int
+    ir: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def matrix_steps(self) -> tuple[MatrixStep, ...]:
+        """The steps that run on the chip, in program order."""
+        return tuple(step for step in self.steps if isinstance(step, MatrixStep))

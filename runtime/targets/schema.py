@@ -1,0 +1,139 @@
+"""The description of a chip: one frozen model, every number with a unit, a source and a kind.
+
+In TOML a number is an inline table ``{value = 10e-6, unit = "s", source = "...", kind = "quoted"}``;
+in Python it is a plain float whose name carries the unit, and :attr:`Target.provenance` keeps the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Bits = Annotated[int, Field(ge=1, le=24)] | None
+"""Resolution in bits; None is a continuous, unquantized quantity."""
+
+
+class Part(BaseModel):
+    """Base of the parts of a target: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Provenance(Part):
+    """Where a number comes from. ``kind``: measured, quoted (published) or assumed."""
+
+    unit: str
+    source: str = Field(min_length=3)
+    kind: Literal["measured", "quoted", "assumed"]
+
+
+class MeshSpec(Part):
+    """The photonic cores: how many, how wide, of which topology, and how imperfect."""
+
+    topology: str = "clements"
+    ports: int = Field(ge=1, le=4096)
+    cores: int = Field(ge=1)
+    phase_bits: Bits = None
+    attenuator_bits: Bits = None
+    phase_error_rad: NonNegative = 0.0  # std of the Gaussian error of each shifter, new each configuration
+    splitter_error_rad: NonNegative = 0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
+    cell_loss_db: NonNegative = 0.0  # insertion loss of one MZI cell
+    coupling_loss_db: NonNegative = 0.0  # fibre-to-chip and chip-to-detector, whole path
+    chip_seed: int = 0  # which chip of the wafer: seeds the static errors
+
+
+class EncodingSpec(Part):
+    """How numbers become fields.
+
+    ``sign``: ``differential`` (two nonnegative rails, one dual-port shot), ``differential_two_shot``
+    (the rails one after the other), ``phase_sign`` (amplitude |x|, phase 0 or pi) or ``offset``
+    (x + B, the constant subtracted digitally). ``scale``: ``per_vector`` (adaptive block floating
+    point, one scale per input vector and tile column) or ``static`` (per tile column, from calibration).
+    """
+
+    sign: Literal["differential", "differential_two_shot", "phase_sign", "offset"] = "differential"
+    scale: Literal["per_vector", "static"] = "per_vector"
+    dac_bits: Bits = None
+
+    @property
+    def rails(self) -> int:
+        """Fields sent per input vector."""
+        return 2 if self.sign.startswith("differential") else 1
+
+    @property
+    def shots(self) -> int:
+        """Windows that one input vector takes."""
+        return 2 if self.sign == "differential_two_shot" else 1
+
+
+class DetectionSpec(Part):
+    """How fields become numbers. ``kind``: balanced homodyne (``coherent``, signed) or ``intensity``."""
+
+    kind: Literal["coherent", "intensity"] = "coherent"
+    adc_bits: Bits = None
+    adc_range: Literal["worst_case", "calibrated"] = "worst_case"
+    noise: bool = False  # shot, thermal and dark noise on
+    responsivity_a_per_w: Positive = 1.0
+    dark_current_a: NonNegative = 0.0
+    thermal_noise_a_per_rthz: NonNegative = 0.0
+    rin_db_per_hz: float = Field(default=-200.0, le=0)
+    bandwidth_hz: Positive = 1e9
+    local_oscillator_w: Positive = 1e-3  # per detector, coherent detection only
+    launch_power_w: Positive = 1e-3  # per input port at full scale, before on-chip loss
+
+
+class TimingSpec(Part):
+    """What happens when. A window is encode, symbol and integration of one vector."""
+
+    reconfigure_s: NonNegative  # full reconfiguration of one tile: drivers and settling
+    window_s: Positive  # one shot: symbol plus integration
+    pipeline_latency_s: NonNegative = 0.0  # first shot in to first number out: DAC, flight, ADC
+
+
+class EnergySpec(Part):
+    """What each event costs."""
+
+    laser_wall_plug_efficiency: Fraction
+    phase_shifter_hold_w: NonNegative  # mean static power of one phase shifter
+    reconfigure_j_per_phase: NonNegative = 0.0
+    dac_j_per_sample: NonNegative
+    modulator_j_per_sample: NonNegative = 0.0
+    detector_j_per_sample: NonNegative = 0.0  # photodiode bias and TIA
+    adc_j_per_sample: NonNegative
+    memory_j_per_byte: NonNegative
+    host_j_per_mac: NonNegative  # multiply-accumulates left on the host
+    host_j_per_op: NonNegative = 0.0  # one elementwise result: bias, accumulation, activation
+    host_ops_per_s: Positive = 1e12
+
+
+class Target(Part):
+    """A photonic chip as the compiler and the simulator see it."""
+
+    name: str = Field(min_length=1)
+    description: str = ""
+    mesh: MeshSpec
+    encoding: EncodingSpec = EncodingSpec()
+    detection: DetectionSpec = DetectionSpec()
+    timing: TimingSpec
+    energy: EnergySpec
+    provenance: dict[str, Provenance] = Field(default_factory=dict, repr=False)
+
+    def with_(self, changes: dict[str, Any] | None = None, /, **parts: dict[str, Any]) -> Target:
+        """A copy with fields changed: ``t.with_({"mesh.ports": 32})`` or ``t.with_(mesh={"ports": 32})``.
+
+        Changed numbers become ``assumed``, with this call as their source.
+        """
+        from .edit import with_changes
+
+        return with_changes(self, changes, parts)
+
+    @classmethod
+    def from_toml(cls, path: Any) -> Target:
+        """Read a target from a TOML file. Raises TargetError with every fault found."""
+        from .toml import read_target
+
+        return read_target(path)
