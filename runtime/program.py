@@ -188,6 +188,7 @@ class ProgramBody:
 
     ``output`` is a tree of tuples, lists and dicts (``structure``) whose leaves index ``outputs``.
     ``costs`` has an entry for every step; ``example_batch`` is the batch size of the example inputs.
+    ``layer_targets`` holds the target of each bank whose layer overrides fields of the chip's.
     ``ir`` holds the IR text of every stage.
     """
 
@@ -201,8 +202,13 @@ class ProgramBody:
     banks: Mapping[str, TileBank]
     costs: Mapping[str, StepCost]
     example_batch: int
+    layer_targets: Mapping[str, Target] = field(default_factory=dict)
     ir: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, object] = field(default_factory=dict)
+
+    def target_for(self, bank: str) -> Target:
+        """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""
+        return self.layer_targets.get(bank, self.target)
 
     @property
     def matrix_steps(self) -> tuple[MatrixStep, ...]:
