@@ -1,0 +1,73 @@
+"""The check at the door of programming: a stack of finite, square, unitary matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ...runtime.errors import CompileError, complaint
+
+_CHUNK = 1024
+"""Matrices multiplied at once: the check needs no second copy of a large bank."""
+
+
+def check_unitary(matrices: np.ndarray, tolerance: float) -> np.ndarray:
+    """The stack as float64 or complex128, or a complaint.
+
+    Args:
+        matrices: (T, n, n), real or complex floating point.
+        tolerance: the largest max-abs distance of M^H M from the identity.
+
+    Raises:
+        CompileError: wrong dtype or shape, NaN or inf, or a matrix that is not unitary.
+    """
+    if matrices.dtype.kind not in "fc":
+        raise CompileError(
+            complaint(
+                "Only real or complex floating-point matrices can be programmed",
+                where="matrices",
+                got=str(matrices.dtype),
+                next_step="convert them, for example with .astype(np.float64)",
+            )
+        )
+    if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or matrices.shape[1] == 0:
+        raise CompileError(
+            complaint(
+                "A mesh is programmed with square matrices",
+                where="matrices",
+                got=f"shape {matrices.shape}",
+                allowed="(T, n, n), n at least 1",
+                next_step="factor other matrices into U diag(a) V^H first",
+            )
+        )
+    stack = np.ascontiguousarray(matrices, dtype=np.float64 if matrices.dtype.kind == "f" else np.complex128)
+    distance = _distances(stack)
+    # NaN compares false: a matrix passes only when its distance is known to be small
+    failed = np.flatnonzero(~(distance <= tolerance))
+    if failed.size:
+        first = int(failed[0])
+        others = f", and {failed.size - 1} more matrices fail" if failed.size > 1 else ""
+        finite = np.isfinite(stack[first]).all()
+        raise CompileError(
+            complaint(
+                "The matrix is not unitary" if finite else "The matrix holds NaN or inf",
+                where=f"matrices[{first}]{others}",
+                got=f"max |M^H M - 1| = {distance[first]:.3g}",
+                allowed=f"at most {tolerance:g}",
+                next_step="program the factors of its singular value decomposition"
+                if finite
+                else "check the weights",
+            )
+        )
+    return stack
+
+
+def _distances(stack: np.ndarray) -> np.ndarray:
+    """Max-abs distance of M^H M from the identity, float64 (T,)."""
+    matrices = torch.from_numpy(stack)
+    distances = torch.empty(len(matrices), dtype=torch.float64)
+    eye = torch.eye(stack.shape[-1], dtype=matrices.dtype)
+    for first in range(0, len(matrices), _CHUNK):
+        part = matrices[first : first + _CHUNK]
+        distances[first : first + _CHUNK] = (part.mH @ part - eye).abs().amax(dim=(1, 2))
+    return distances.numpy()

@@ -1,0 +1,268 @@
+"""The slicing engine on CPUs: transfer matrices of many tiles, one tile at a time a core.
+
+The columns of the identity travel together: real and imaginary planes of one tile lie apart in a
+scratch, and the inner loop runs over columns. After w windows a column has reached only w ports to
+either side, so the first half of the windows works on a band.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numba import njit, prange
+
+from ..errors import InputError, complaint
+from ..meshes import Mesh
+
+Part = Literal["complex", "real"]
+Precision = Literal["float64", "float32"]
+
+
+def transfer_matrices(
+    mesh: Mesh,
+    phases_rad: np.ndarray,
+    splitter_error_rad: np.ndarray | None = None,
+    *,
+    part: Part = "complex",
+    precision: Precision = "float64",
+) -> np.ndarray:
+    """Transfer matrices of T meshes of one topology; equals ``reference.transfer_matrix``.
+
+    Args:
+        mesh: windows and cells.
+        phases_rad: float64 (T, phases), in the order [theta | phi | screen].
+        splitter_error_rad: float64 (T, cells, 2), added to pi/4, first and second splitter of a cell.
+        part: the whole matrix, or its real part alone (what coherent detection sees).
+        precision: of the result; the fields are always float64.
+
+    Returns:
+        (T, n, n) complex128, complex64, float64 or float32; element [t, i, k] from port k to port i.
+
+    Raises:
+        InputError: wrong shape, part or precision.
+    """
+    phases = _table(phases_rad, (mesh.phases,), "phases_rad")
+    tiles = len(phases)
+    errors = _errors(mesh, splitter_error_rad, tiles, "splitter_error_rad")
+    out = _planes(tiles, mesh.ports, part, precision)
+    _transfer(mesh.cell_ports, mesh.cell_windows, mesh.ports, phases, errors, out)
+    return _join(out)
+
+
+def tile_matrices(
+    mesh: Mesh,
+    left_phases_rad: np.ndarray,
+    attenuation: np.ndarray,
+    right_phases_rad: np.ndarray,
+    left_splitter_error_rad: np.ndarray | None = None,
+    right_splitter_error_rad: np.ndarray | None = None,
+    *,
+    part: Part = "complex",
+    precision: Precision = "float64",
+) -> np.ndarray:
+    """``U diag(a) V^H`` of T tiles: the identity goes through V^H, the attenuators and U in one pass.
+
+    Args:
+        mesh: windows and cells of both meshes.
+        left_phases_rad: float64 (T, phases) of U.
+        attenuation: float64 (T, n), field amplitude that each attenuator passes.
+        right_phases_rad: float64 (T, phases) of the mesh that is programmed with V^H itself.
+        left_splitter_error_rad, right_splitter_error_rad: float64 (T, cells, 2), added to pi/4.
+        part, precision: of the result, as in :func:`transfer_matrices`.
+
+    Returns:
+        (T, n, n), element [t, i, k] from port k to port i.
+
+    Raises:
+        InputError: wrong shape, part or precision.
+    """
+    left = _table(left_phases_rad, (mesh.phases,), "left_phases_rad")
+    tiles = len(left)
+    right = _table(right_phases_rad, (mesh.phases,), "right_phases_rad", tiles)
+    gain = _table(attenuation, (mesh.ports,), "attenuation", tiles)
+    left_errors = _errors(mesh, left_splitter_error_rad, tiles, "left_splitter_error_rad")
+    right_errors = _errors(mesh, right_splitter_error_rad, tiles, "right_splitter_error_rad")
+    out = _planes(tiles, mesh.ports, part, precision)
+    _tiles(
+        mesh.cell_ports,
+        mesh.cell_windows,
+        mesh.ports,
+        left,
+        gain,
+        right,
+        left_errors,
+        right_errors,
+        out,
+    )
+    return _join(out)
+
+
+def _planes(tiles: int, ports: int, part: str, precision: str) -> np.ndarray:
+    """Room for the results, real numbers (tiles, n, n, 2 or 1): re, im in turn, or re alone."""
+    if part not in ("complex", "real") or precision not in ("float64", "float32"):
+        raise InputError(
+            complaint(
+                "No such form of a transfer matrix",
+                got=f"part={part!r}, precision={precision!r}",
+                allowed="part 'complex' or 'real', precision 'float64' or 'float32'",
+            )
+        )
+    return np.empty((tiles, ports, ports, 2 if part == "complex" else 1), dtype=precision)
+
+
+def _join(planes: np.ndarray) -> np.ndarray:
+    if planes.shape[-1] == 1:
+        return planes[..., 0]
+    return planes.view(np.complex128 if planes.dtype == np.float64 else np.complex64)[..., 0]
+
+
+def _table(array: np.ndarray, row: tuple[int, ...], name: str, tiles: int | None = None) -> np.ndarray:
+    """The array as contiguous float64 of shape (tiles, *row), or a complaint."""
+    if array.ndim != 1 + len(row) or array.shape[1:] != row or tiles not in (None, len(array)):
+        raise InputError(
+            complaint(
+                "Wrong table of tile settings",
+                where=name,
+                got=f"{array.dtype} {array.shape}",
+                allowed=f"float64 ({'T' if tiles is None else tiles}, {', '.join(map(str, row))})",
+            )
+        )
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _errors(mesh: Mesh, array: np.ndarray | None, tiles: int, name: str) -> np.ndarray:
+    """Splitter errors of every tile; an empty table stands for perfect splitters."""
+    return np.empty((0, 0, 2)) if array is None else _table(array, (mesh.cells, 2), name, tiles)
+
+
+# "contract" lets a multiply and an add become one instruction; nothing else of fastmath is wanted
+_INNER = {"inline": "never", "cache": True, "fastmath": {"contract"}}
+
+
+@njit(**_INNER)
+def _cell(re_p, im_p, re_q, im_q, lo, hi, m):
+    """One cell on columns lo .. hi of the rows of its ports; m: re, im of m00, m01, m10, m11."""
+    a, b, c, d, e, f, g, h = m
+    for k in range(lo, hi):
+        xr = re_p[k]
+        xi = im_p[k]
+        yr = re_q[k]
+        yi = im_q[k]
+        re_p[k] = a * xr - b * xi + c * yr - d * yi
+        im_p[k] = a * xi + b * xr + c * yi + d * yr
+        re_q[k] = e * xr - f * xi + g * yr - h * yi
+        im_q[k] = e * xi + f * xr + g * yi + h * yr
+
+
+@njit(cache=True)
+def _cell_matrix(theta, phi, first, second):
+    """Elements of BS(second) P(theta) BS(first) P(phi), re and im in turn."""
+    quarter = 0.25 * np.pi
+    tr, ti = np.cos(theta), np.sin(theta)
+    pr, pi = np.cos(phi), np.sin(phi)
+    c1, s1 = np.cos(quarter + first), np.sin(quarter + first)
+    c2, s2 = np.cos(quarter + second), np.sin(quarter + second)
+    ar, ai = c2 * c1 * tr - s2 * s1, c2 * c1 * ti
+    br, bi = -c2 * s1 * ti, c2 * s1 * tr + s2 * c1
+    cr, ci = -s2 * c1 * ti, s2 * c1 * tr + c2 * s1
+    dr, di = c2 * c1 - s2 * s1 * tr, -s2 * s1 * ti
+    return (
+        ar * pr - ai * pi,
+        ar * pi + ai * pr,
+        br,
+        bi,
+        cr * pr - ci * pi,
+        cr * pi + ci * pr,
+        dr,
+        di,
+    )
+
+
+@njit(cache=True)
+def _perfect_cell_matrix(theta, phi):
+    """Elements of BS P(theta) BS P(phi), re and im in turn."""
+    tr, ti = np.cos(theta), np.sin(theta)
+    pr, pi = np.cos(phi), np.sin(phi)
+    ar, ai = 0.5 * (tr - 1), 0.5 * ti
+    br, bi = -0.5 * ti, 0.5 * (tr + 1)
+    return (
+        ar * pr - ai * pi,
+        ar * pi + ai * pr,
+        br,
+        bi,
+        br * pr - bi * pi,
+        br * pi + bi * pr,
+        -ar,
+        -ai,
+    )
+
+
+@njit(cache=True)
+def _windows(ports, windows, n, phases, errors, t, spread, re, im):
+    """All cells of tile t's mesh; after w windows a column is nonzero within spread + w of its port."""
+    cells = len(ports)
+    for k in range(cells):
+        p = ports[k]
+        if len(errors):
+            m = _cell_matrix(phases[t, k], phases[t, cells + k], errors[t, k, 0], errors[t, k, 1])
+        else:
+            m = _perfect_cell_matrix(phases[t, k], phases[t, cells + k])
+        reach = spread + windows[k]
+        _cell(re[p], im[p], re[p + 1], im[p + 1], max(0, p - reach), min(n, p + 2 + reach), m)
+
+
+@njit(cache=True)
+def _screen(n, screen, gain, re, im):
+    """The phase screen, times a real gain on every port."""
+    for p in range(n):
+        c, s = gain[p] * np.cos(screen[p]), gain[p] * np.sin(screen[p])
+        for k in range(n):
+            xr, xi = re[p, k], im[p, k]
+            re[p, k] = c * xr - s * xi
+            im[p, k] = c * xi + s * xr
+
+
+@njit(cache=True)
+def _identity(n, re, im):
+    re[:] = 0.0
+    im[:] = 0.0
+    for p in range(n):
+        re[p, p] = 1.0
+
+
+@njit(cache=True)
+def _store(re, im, out):
+    n = len(re)
+    both = out.shape[2] == 2
+    for i in range(n):
+        for k in range(n):
+            out[i, k, 0] = re[i, k]
+            if both:
+                out[i, k, 1] = im[i, k]
+
+
+@njit(parallel=True, cache=True)
+def _transfer(ports, windows, n, phases, errors, out):
+    cells = len(ports)
+    ones = np.ones(n)
+    for t in prange(len(phases)):
+        re, im = np.empty((n, n)), np.empty((n, n))
+        _identity(n, re, im)
+        _windows(ports, windows, n, phases, errors, t, 0, re, im)
+        _screen(n, phases[t, 2 * cells :], ones, re, im)
+        _store(re, im, out[t])
+
+
+@njit(parallel=True, cache=True)
+def _tiles(ports, windows, n, left, gain, right, left_errors, right_errors, out):
+    cells = len(ports)
+    ones = np.ones(n)
+    for t in prange(len(left)):
+        re, im = np.empty((n, n)), np.empty((n, n))
+        _identity(n, re, im)
+        _windows(ports, windows, n, right, right_errors, t, 0, re, im)
+        _screen(n, right[t, 2 * cells :], gain[t], re, im)
+        _windows(ports, windows, n, left, left_errors, t, n, re, im)
+        _screen(n, left[t, 2 * cells :], ones, re, im)
+        _store(re, im, out[t])

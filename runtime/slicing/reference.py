@@ -1,0 +1,194 @@
+"""The slicing engine in plain torch: the reference for every faster kernel.
+
+Any device, float32 or float64, batched over tiles and vectors, differentiable in fields, phases,
+splitter errors and losses. A window is one vectorised sequence of operations on its cells' ports.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ..errors import InputError, complaint
+from ..meshes import Mesh
+
+
+def propagate(
+    mesh: Mesh,
+    phases_rad: Tensor,
+    fields: Tensor,
+    splitter_error_rad: Tensor | None = None,
+    cell_loss_db: float | Tensor = 0.0,
+    bypass_loss_db: float | Tensor | None = None,
+) -> Tensor:
+    """Fields at the output ports of a mesh, ``y = U x``, port 0 on top.
+
+    Leading dimensions broadcast: T tiles with B vectors each are phases (T, 1, phases) and fields
+    (T, B, n).
+
+    Args:
+        mesh: windows and cells.
+        phases_rad: real (..., phases), in the order [theta | phi | screen].
+        fields: complex (..., n) amplitudes at the input ports.
+        splitter_error_rad: real (..., cells, 2), added to the angle pi/4 of the first and the second
+            splitter of a cell that light meets; the splitter is [[cos, j sin], [j sin, cos]].
+        cell_loss_db: insertion loss of a cell, on both of its ports; a number or (..., cells).
+        bypass_loss_db: loss of passing a window without a cell; None takes the number of
+            ``cell_loss_db`` (waveguides matched to the cells, so the loss is uniform).
+
+    Returns:
+        complex (..., n), in the dtype of ``fields``.
+
+    Raises:
+        InputError: wrong shape, real fields, or per-cell losses without a bypass loss.
+    """
+    _check(mesh, phases_rad, fields, splitter_error_rad)
+    dtype = fields.dtype
+    theta, phi, screen = phases_rad.split([mesh.cells, mesh.cells, mesh.ports], dim=-1)
+    cell_gain, bypass_gain = _gains(cell_loss_db, bypass_loss_db, fields)
+    m00, m01, m10, m11 = _cell_matrices(theta, phi, splitter_error_rad, dtype)
+    if isinstance(cell_gain, Tensor):
+        m00, m01, m10, m11 = m00 * cell_gain, m01 * cell_gain, m10 * cell_gain, m11 * cell_gain
+    for first, last, upper, lower, bypass, order in _window_ports(mesh, fields.device):
+        top, bottom = fields.index_select(-1, upper), fields.index_select(-1, lower)
+        cells = slice(first, last)
+        out_top = m00[..., cells] * top + m01[..., cells] * bottom
+        out_bottom = m10[..., cells] * top + m11[..., cells] * bottom
+        passing = fields.index_select(-1, bypass)
+        if bypass_gain is not None:
+            passing = passing * bypass_gain
+        passing = passing.expand(*out_top.shape[:-1], passing.shape[-1])
+        fields = torch.cat([out_top, out_bottom, passing], dim=-1).index_select(-1, order)
+    return fields * _phasor(screen, dtype)
+
+
+def transfer_matrix(
+    mesh: Mesh,
+    phases_rad: Tensor,
+    splitter_error_rad: Tensor | None = None,
+    cell_loss_db: float | Tensor = 0.0,
+    bypass_loss_db: float | Tensor | None = None,
+) -> Tensor:
+    """Transfer matrices of meshes: the identity, propagated.
+
+    Args:
+        mesh: windows and cells.
+        phases_rad: float32 or float64 (..., phases).
+        splitter_error_rad, cell_loss_db, bypass_loss_db: as in :func:`propagate`.
+
+    Returns:
+        complex (..., n, n), element [i, k] from input port k to output port i.
+
+    Raises:
+        InputError: as :func:`propagate`.
+    """
+    dtype = torch.complex64 if phases_rad.dtype == torch.float32 else torch.complex128
+    eye = torch.eye(mesh.ports, dtype=dtype, device=phases_rad.device)
+    if splitter_error_rad is not None:
+        splitter_error_rad = splitter_error_rad.unsqueeze(-3)
+    if isinstance(cell_loss_db, Tensor) and cell_loss_db.ndim:
+        cell_loss_db = cell_loss_db.unsqueeze(-2)
+    rows = propagate(mesh, phases_rad.unsqueeze(-2), eye, splitter_error_rad, cell_loss_db, bypass_loss_db)
+    return rows.transpose(-1, -2)
+
+
+def _cell_matrices(
+    theta: Tensor, phi: Tensor, splitter_error_rad: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The four elements of ``BS . P(theta) . BS . P(phi)`` of every cell, (..., cells) each."""
+    inner, outer = _phasor(theta, dtype), _phasor(phi, dtype)
+    if splitter_error_rad is None:
+        half = (inner - 1) / 2, (inner + 1) * 0.5j
+        return half[0] * outer, half[1], half[1] * outer, -half[0]
+    angle = splitter_error_rad + math.pi / 4
+    cos1, cos2 = angle[..., 0].cos(), angle[..., 1].cos()
+    sin1, sin2 = angle[..., 0].sin(), angle[..., 1].sin()
+    m00 = cos2 * cos1 * inner - sin2 * sin1
+    m01 = 1j * (cos2 * sin1 * inner + sin2 * cos1)
+    m10 = 1j * (sin2 * cos1 * inner + cos2 * sin1)
+    m11 = cos2 * cos1 - sin2 * sin1 * inner
+    return (m00 * outer).to(dtype), m01.to(dtype), (m10 * outer).to(dtype), m11.to(dtype)
+
+
+def _phasor(angle: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.complex(angle.cos(), angle.sin()).to(dtype)
+
+
+def _gains(
+    cell_loss_db: float | Tensor, bypass_loss_db: float | Tensor | None, fields: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Amplitude gains of a cell and of a bypass; None where nothing is lost."""
+    if bypass_loss_db is None:
+        if isinstance(cell_loss_db, Tensor) and cell_loss_db.ndim:
+            raise InputError(
+                complaint(
+                    "Losses differ from cell to cell and the bypass loss is not given",
+                    where="bypass_loss_db",
+                    next_step="pass bypass_loss_db, for example 0.0",
+                )
+            )
+        bypass_loss_db = cell_loss_db
+    return _gain(cell_loss_db, fields), _gain(bypass_loss_db, fields)
+
+
+def _gain(loss_db: float | Tensor, fields: Tensor) -> Tensor | None:
+    if not isinstance(loss_db, Tensor):
+        if loss_db == 0:
+            return None
+        loss_db = torch.tensor(float(loss_db), dtype=torch.float64, device=fields.device)
+    return torch.pow(10.0, -loss_db / 20).to(fields.dtype)
+
+
+@lru_cache(maxsize=32)
+def _window_ports(
+    mesh: Mesh, device: torch.device
+) -> tuple[tuple[int, int, Tensor, Tensor, Tensor, Tensor], ...]:
+    """Per window: its range of cells; the ports of upper arms, lower arms and bypasses; and the order
+    that puts their concatenation back into ports."""
+    plan = []
+    first = 0
+    for uppers in mesh.windows:
+        lowers = [port + 1 for port in uppers]
+        used = {*uppers, *lowers}
+        bypass = [port for port in range(mesh.ports) if port not in used]
+        place = {port: at for at, port in enumerate([*uppers, *lowers, *bypass])}
+        order = [place[port] for port in range(mesh.ports)]
+        ports = (
+            torch.tensor(row, dtype=torch.int64, device=device) for row in (uppers, lowers, bypass, order)
+        )
+        plan.append((first, first + len(uppers), *ports))
+        first += len(uppers)
+    return tuple(plan)
+
+
+def _check(mesh: Mesh, phases_rad: Tensor, fields: Tensor, splitter_error_rad: Tensor | None) -> None:
+    if not fields.is_complex() or fields.shape[-1:] != (mesh.ports,):
+        raise InputError(
+            complaint(
+                "Fields of the wrong kind",
+                where="fields",
+                got=f"{fields.dtype} {tuple(fields.shape)}",
+                allowed=f"complex (..., {mesh.ports})",
+            )
+        )
+    if not phases_rad.is_floating_point() or phases_rad.shape[-1:] != (mesh.phases,):
+        raise InputError(
+            complaint(
+                "Phases of the wrong kind",
+                where="phases_rad",
+                got=f"{phases_rad.dtype} {tuple(phases_rad.shape)}",
+                allowed=f"real (..., {mesh.phases})",
+            )
+        )
+    if splitter_error_rad is not None and splitter_error_rad.shape[-2:] != (mesh.cells, 2):
+        raise InputError(
+            complaint(
+                "Splitter errors of the wrong shape",
+                where="splitter_error_rad",
+                got=tuple(splitter_error_rad.shape),
+                allowed=f"(..., {mesh.cells}, 2)",
+            )
+        )
