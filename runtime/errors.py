@@ -48,4 +48,4 @@ def complaint(
         text += f"; allowed: {allowed}"
     if next_step:
         text += f". {next_step[0].upper()}{next_step[1:]}"
-    return text if text.endswith(".") else text + "."
+    return text if text.endswith((".", "?")) else text + "."

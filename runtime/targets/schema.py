@@ -6,9 +6,25 @@ in Python it is a plain float whose name carries the unit, and :attr:`Target.pro
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+
+from .constraints import contradictions
+from .edit import field_names, with_changes
+from .faults import from_pydantic, target_error
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -17,7 +33,17 @@ Bits = Annotated[int, Field(ge=1, le=24)] | None
 """Resolution in bits; None is a continuous, unquantized quantity."""
 
 
-class Part(BaseModel):
+class _Checked(ModelMetaclass):
+    """Building a part with impossible numbers raises TargetError, as everything else here does."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise target_error(cls.__name__, from_pydantic(error)) from error
+
+
+class Part(BaseModel, metaclass=_Checked):
     """Base of the parts of a target: immutable, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +66,9 @@ class MeshSpec(Part):
     phase_bits: Bits = None
     attenuator_bits: Bits = None
     phase_error_rad: NonNegative = 0.0  # std of the Gaussian error of each shifter, new each configuration
-    splitter_error_rad: NonNegative = 0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
+    splitter_error_rad: NonNegative = (
+        0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
+    )
     cell_loss_db: NonNegative = 0.0  # insertion loss of one MZI cell
     coupling_loss_db: NonNegative = 0.0  # fibre-to-chip and chip-to-detector, whole path
     chip_seed: int = 0  # which chip of the wafer: seeds the static errors
@@ -122,13 +150,26 @@ class Target(Part):
     energy: EnergySpec
     provenance: dict[str, Provenance] = Field(default_factory=dict, repr=False)
 
+    @model_validator(mode="wrap")
+    @classmethod
+    def _consistent(cls, data: Any, handler: ModelWrapValidatorHandler[Target]) -> Target:
+        """Told as one TargetError: every impossible value, or else every contradiction between fields."""
+        name = data.get("name") if isinstance(data, dict) else None
+        title = f"target {name!r}" if isinstance(name, str) else "target"
+        try:
+            target = handler(data)
+        except ValidationError as error:
+            raise target_error(title, from_pydantic(error, field_names(cls))) from error
+        faults = contradictions(target)
+        if faults:
+            raise target_error(title, faults)
+        return target
+
     def with_(self, changes: dict[str, Any] | None = None, /, **parts: dict[str, Any]) -> Target:
         """A copy with fields changed: ``t.with_({"mesh.ports": 32})`` or ``t.with_(mesh={"ports": 32})``.
 
         Changed numbers become ``assumed``, with this call as their source.
         """
-        from .edit import with_changes
-
         return with_changes(self, changes, parts)
 
     @classmethod

@@ -1,0 +1,91 @@
+"""Copies of a target with fields changed, and the map of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from ..errors import complaint
+from .faults import shorten, target_error, unknown_field
+from .units import unit_of
+
+if TYPE_CHECKING:
+    from .schema import Target
+
+SOURCE = "set by Target.with_"
+
+
+def field_names(model: type[BaseModel]) -> dict[str, list[str]]:
+    """Field names of a target by part path: ``{"": [...], "mesh": [...], ...}``."""
+    names = {"": list(model.model_fields)}
+    for name, info in model.model_fields.items():
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            names[name] = list(info.annotation.model_fields)
+    return names
+
+
+def is_number(value: object) -> bool:
+    """Whether a field's value is a number that needs a unit and a source."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def numbers(target: Target) -> dict[str, float]:
+    """Every number of a target by its dotted path, in the schema's order."""
+    found: dict[str, float] = {}
+    for part, names in field_names(type(target)).items():
+        if part:
+            values = getattr(target, part)
+            found |= {f"{part}.{name}": getattr(values, name) for name in names}
+    return {path: value for path, value in found.items() if is_number(value)}
+
+
+def with_changes(target: Target, changes: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> Target:
+    """A copy of ``target`` with fields changed, see :meth:`Target.with_`.
+
+    Raises:
+        TargetError: a field is unknown (close names are given) or a value is impossible.
+    """
+    known = field_names(type(target))
+    data = target.model_dump()
+    faults: list[str] = []
+    provenance = dict(data["provenance"])
+    for path, value in _flat({**(changes or {}), **parts}):
+        part, _, name = path.rpartition(".")
+        if not part and name in known:
+            faults.append(complaint("not a table of fields", where=path, got=shorten(value)))
+            continue
+        if part not in known or name not in known[part]:
+            candidates = known[part] if part in known and part else [*known[""], *_paths(known)]
+            faults.append(unknown_field(path, candidates))
+            continue
+        if not part:
+            data[name] = value
+            continue
+        data[part][name] = value
+        provenance.pop(path, None)
+        if is_number(value):
+            provenance[path] = {"unit": unit_of(name), "source": SOURCE, "kind": "assumed"}
+    if faults:
+        raise target_error(f"target {target.name!r}", faults)
+    if "provenance" not in (changes or {}) and "provenance" not in parts:
+        data["provenance"] = provenance
+    return type(target).model_validate(data)
+
+
+def _paths(known: Mapping[str, list[str]]) -> list[str]:
+    return [f"{part}.{name}" for part, names in known.items() if part for name in names]
+
+
+def _flat(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Dotted paths and values of dotted and nested changes."""
+    flat: list[tuple[str, Any]] = []
+    for path, value in changes.items():
+        if isinstance(value, BaseModel):
+            value = value.model_dump()
+        if isinstance(value, Mapping) and path != "provenance":
+            flat += [(f"{path}.{name}", item) for name, item in value.items()]
+        else:
+            flat.append((path, value))
+    return flat
