@@ -1,0 +1,12 @@
+"""Vectors through a bank of tiles: the arithmetic of encode, tile product, noise, ADC and accumulation.
+
+``plain`` is the reference in plain torch (every case, any device); ``fused`` is the numba kernel for the
+CPU. Both follow :mod:`.arithmetic` step by step.
+"""
+
+from .arithmetic import ChipArithmetic
+from .forward import forward, resolve_engine
+from .observe import ColumnRecord, RangeRecorder
+from .tables import BankTables
+
+__all__ = ["BankTables", "ChipArithmetic", "ColumnRecord", "RangeRecorder", "forward", "resolve_engine"]
