@@ -1,0 +1,234 @@
+"""A functional torch.export program as an ``nn`` graph."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from ...runtime.errors import CaptureError, complaint
+from ...runtime.values import (
+    Arg,
+    Dim,
+    Ref,
+    ScalarType,
+    TensorType,
+    Token,
+    TupleType,
+    ValueType,
+    dtype_name,
+)
+from ..ir import Graph, Node, Origin, Value
+
+_CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+_CHECKS = re.compile(r"aten\.(_assert|sym_constrain|_assert_scalar|_assert_tensor_metadata|_assert_async)")
+"""Ops that only check sizes at run time; the program checks its inputs itself."""
+
+
+def graph_of(program: ExportedProgram, name: str) -> Graph:
+    """Translate an exported program.
+
+    Args:
+        program: Functional (after ``run_decompositions``), inference only.
+        name: Name of the graph.
+
+    Returns:
+        A graph whose constants carry the user's fully-qualified names; a tensor that several names
+        share is one constant.
+
+    Raises:
+        CaptureError: the model writes to its buffers or inputs, or takes arguments that are not tensors.
+    """
+    return _Translation(program, name).graph()
+
+
+class _Translation:
+    def __init__(self, program: ExportedProgram, name: str) -> None:
+        self.program = program
+        self.name = name
+        self.names: dict[str, str] = {}
+        self.symbols: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def graph(self) -> Graph:
+        self._refuse_mutation()
+        inputs, constants, store = self._placeholders()
+        nodes = tuple(
+            self._node(node)
+            for node in self.program.graph.nodes
+            if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
+        )
+        outputs = tuple(self._arg(arg) for arg in self.program.graph.output_node().args[0])  # type: ignore[union-attr]
+        graph = Graph("nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure())
+        return graph.with_nodes(nodes)
+
+    def _refuse_mutation(self) -> None:
+        mutated = [
+            str(spec.target) for spec in self.program.graph_signature.output_specs if spec.kind is not OutputKind.USER_OUTPUT
+        ]
+        if mutated:
+            raise CaptureError(
+                complaint(
+                    "the model writes to its own state while it runs",
+                    where=", ".join(mutated),
+                    allowed="a pure function of its inputs",
+                    next_step="return the new state as an output and pass it back as an input",
+                )
+            )
+
+    def _unique(self, name: str) -> str:
+        while name in self.used:
+            name += "$"
+        self.used.add(name)
+        return name
+
+    def _placeholders(self) -> tuple[tuple[Value, ...], tuple[Value, ...], dict[str, torch.Tensor]]:
+        nodes = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
+        inputs: list[Value] = []
+        store: dict[str, torch.Tensor] = {}
+        shared: dict[tuple[object, ...], str] = {}
+        for spec in self.program.graph_signature.input_specs:
+            node = nodes.get(getattr(spec.arg, "name", ""))
+            if spec.kind is InputKind.USER_INPUT:
+                kind = self._type(node.meta.get("val")) if node is not None else None
+                if not isinstance(kind, TensorType) or node is None:
+                    raise CaptureError(
+                        complaint(
+                            "an input of the model is not a tensor",
+                            where=getattr(spec.arg, "name", "?"),
+                            got=getattr(spec.arg, "value", kind),
+                            next_step="fix it with functools.partial or a wrapping module",
+                        )
+                    )
+                name = self.names[node.name] = self._unique(node.name)
+                inputs.append(Value(name, kind))
+            elif spec.kind in _CONSTANT_KINDS and node is not None:
+                target = str(spec.target)
+                tensor = self._constant(target)
+                key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.numel() and 1)
+                if tensor.numel() and key in shared:
+                    self.names[node.name] = shared[key]
+                    continue
+                self.names[node.name] = shared[key] = self._unique(target)
+                store[target] = tensor
+        constants = tuple(Value(name, self._tensor_type(tensor)) for name, tensor in store.items())
+        return tuple(inputs), constants, store
+
+    def _constant(self, target: str) -> torch.Tensor:
+        tensors: Mapping[str, torch.Tensor] = self.program.state_dict
+        tensor = tensors[target] if target in tensors else self.program.constants[target]
+        return tensor.detach()
+
+    @staticmethod
+    def _tensor_type(tensor: torch.Tensor) -> TensorType:
+        return TensorType(dtype_name(tensor.dtype), tuple(tensor.shape))
+
+    def _node(self, node: torch.fx.Node) -> Node:
+        name = self.names[node.name] = self._unique(node.name)
+        kind = self._type(node.meta.get("val"))
+        if kind is None:
+            raise CaptureError(complaint("an op yields no value", where=_path(node), got=str(node.target)))
+        return Node(
+            name,
+            _op_name(node.target),
+            tuple(self._arg(arg) for arg in node.args),
+            kind,
+            tuple((key, self._arg(value)) for key, value in node.kwargs.items()),
+            Origin(_path(node), ("capture",)),
+        )
+
+    def _arg(self, arg: object) -> Arg:
+        match arg:
+            case torch.fx.Node():
+                return Ref(self.names[arg.name])
+            case None | bool() | int() | float() | str():
+                return arg
+            case list() | tuple():
+                return tuple(self._arg(item) for item in arg)
+            case torch.dtype() | torch.layout() | torch.memory_format():
+                return Token(str(arg).removeprefix("torch."))
+            case torch.device():
+                return Token(str(arg))
+        raise CaptureError(complaint("an op has an argument the IR cannot hold", got=repr(arg)))
+
+    def _type(self, value: object) -> ValueType | None:
+        match value:
+            case None:
+                return None
+            case torch.Tensor():
+                return TensorType(dtype_name(value.dtype), tuple(self._dim(dim) for dim in value.shape))
+            case bool() | torch.SymBool():
+                return ScalarType("bool")
+            case int() | torch.SymInt():
+                return ScalarType("int")
+            case float() | torch.SymFloat():
+                return ScalarType("float")
+            case list() | tuple():
+                return TupleType(tuple(self._type(item) for item in value))
+        raise CaptureError(complaint("an op yields a value the IR cannot type", got=type(value).__name__))
+
+    def _dim(self, dim: int | torch.SymInt) -> Dim:
+        """A dimension; symbols are renumbered s0, s1, ... in order of appearance."""
+        if isinstance(dim, int):
+            return dim
+        text = str(dim)
+        if text.lstrip("-").isdigit():
+            return int(text)
+
+        def renumber(match: re.Match[str]) -> str:
+            return self.symbols.setdefault(match.group(), f"s{len(self.symbols)}")
+
+        return re.sub(r"\b[su]\d+\b", renumber, text)
+
+    def _structure(self) -> object:
+        spec = self.program.call_spec.out_spec
+        if spec is None:
+            raise CaptureError(complaint("the exported program does not tell the structure of its outputs"))
+        leaves = iter(range(spec.num_leaves))
+        return _tree(spec, leaves)
+
+
+def _tree(spec: object, leaves: object) -> object:
+    """The output structure as nested single-key dicts; leaves count the flat outputs."""
+    if spec.num_children == 0 and spec.type is None:  # type: ignore[attr-defined]
+        return {"leaf": next(leaves)}  # type: ignore[call-overload]
+    children = [_tree(child, leaves) for child in spec.children()]  # type: ignore[attr-defined]
+    kind, context = spec.type, spec.context  # type: ignore[attr-defined]
+    if kind is tuple:
+        return {"tuple": children}
+    if kind is list:
+        return {"list": children}
+    if isinstance(kind, type) and issubclass(kind, dict) and isinstance(context, list):
+        return {"dict": dict(zip(map(str, context), children, strict=True))}
+    raise CaptureError(
+        complaint(
+            "the model returns a container that a program cannot rebuild",
+            got=getattr(kind, "__name__", str(kind)),
+            allowed="tensors in tuples, lists and dicts",
+            next_step="wrap the model in a module that returns one of these",
+        )
+    )
+
+
+def _op_name(target: object) -> str:
+    """``aten.<op>.<overload>`` for ATen, ``py.<name>`` for arithmetic on sizes."""
+    if isinstance(target, torch._ops.OpOverload):
+        namespace, _, name = target.name().partition("::")
+        overload = "" if "." in name else ".default"
+        return f"{namespace}.{name}{overload}"
+    name = getattr(target, "__name__", str(target))
+    if getattr(operator, name, None) is target:
+        return f"py.{name}"
+    return f"py.{getattr(target, '__module__', '')}.{name}".replace("py.torch.", "py.")
+
+
+def _path(node: torch.fx.Node) -> str:
+    """The user's layer path, from the innermost module that made the node."""
+    stack = node.meta.get("nn_module_stack") or {}
+    entries = list(stack.values())
+    path = str(entries[-1][0]) if entries else ""
+    return "" if path.startswith("_empty_nn_module_stack") else path

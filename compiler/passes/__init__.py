@@ -1,0 +1,42 @@
+"""The passes, in the order they run."""
+
+from __future__ import annotations
+
+from .base import GraphPass, Options, Pass, TilePass
+from .canonicalize import Canonicalize
+from .dead_code import RemoveDeadCode
+from .decompose import Decompose
+from .emit import emit
+from .fold_batch_norm import FoldBatchNorm
+from .fold_constants import FoldConstants
+from .lower import Lower
+from .place import Place
+from .program_meshes import ProgramMeshes
+from .quantize import Quantize
+from .ranges import Ranges
+from .shift import Shift
+from .tile import Tile, cut, describe, grid
+
+
+def table(options: Options) -> tuple[Pass, ...]:
+    """Every pass from a captured graph to full tile tables, in order."""
+    return (
+        Canonicalize(),
+        FoldConstants(),
+        FoldBatchNorm(),
+        RemoveDeadCode(),
+        Place(options),
+        Lower(options),
+        Tile(),
+        Shift(),
+        Decompose(),
+        ProgramMeshes(),
+        Quantize(),
+        Ranges(),
+    )
+
+
+NAMES = ("capture", *(step.name for step in table(Options())))
+"""Names of the passes, for ``stop_after``."""
+
+__all__ = ["NAMES", "GraphPass", "Options", "Pass", "TilePass", "cut", "describe", "emit", "grid", "table"]

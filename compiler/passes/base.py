@@ -1,0 +1,90 @@
+"""What a pass is, and the options that passes share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from ...runtime.errors import CompileError, complaint
+from ...runtime.program import BankSpec
+from ...runtime.targets import Target
+from ..ir import Graph
+
+Columns = Mapping[str, np.ndarray]
+
+
+class GraphPass(Protocol):
+    """A rewrite of the whole graph.
+
+    ``name`` is what ``--stop-after`` and a node's history call it; ``consumes`` and ``produces`` are stages.
+    """
+
+    name: ClassVar[str]
+    consumes: ClassVar[str]
+    produces: ClassVar[str]
+
+    def run(self, graph: Graph, target: Target) -> Graph:
+        """The graph after the pass; the given one is never changed."""
+        ...
+
+
+class TilePass(Protocol):
+    """A rewrite of tile tables, a chunk of tiles at a time.
+
+    ``consumes`` columns are dropped after the pass unless they are also produced; memory is bounded by
+    the chunk because the pipeline takes each chunk through all consecutive tile passes at once.
+    """
+
+    name: ClassVar[str]
+    consumes: ClassVar[tuple[str, ...]]
+    produces: ClassVar[tuple[str, ...]]
+
+    def spec(self, spec: BankSpec, target: Target) -> BankSpec:
+        """The bank's shape after the pass."""
+        ...
+
+    def run(self, columns: Columns, spec: BankSpec, target: Target) -> dict[str, np.ndarray]:
+        """New or replaced columns for these tiles."""
+        ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the caller of compile asks for.
+
+    ``exclude``: globs of layer paths that stay on the host. ``overrides``: per glob, target fields to change
+    for the layers it matches (dotted, for example ``{"fc*": {"encoding.dac_bits": 6}}``). ``strict``: raise
+    if an op that multiplies and accumulates must stay on the host.
+    """
+
+    exclude: tuple[str, ...] = ()
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    strict: bool = False
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a layer path is covered by a glob; a glob also covers what is below the path it names."""
+    return fnmatchcase(path, glob) or fnmatchcase(path, glob + ".*")
+
+
+def require_match(globs: Mapping[str, object] | tuple[str, ...], paths: list[str], argument: str) -> None:
+    """Raise CompileError for every glob that matches no layer path."""
+    for glob in globs:
+        if not any(matches(path, glob) for path in paths):
+            raise CompileError(
+                complaint(
+                    f"a glob of {argument}= matches no layer",
+                    got=repr(glob),
+                    allowed=f"globs over the layer paths {', '.join(paths[:12])}{', ...' if len(paths) > 12 else ''}",
+                    next_step="print(program.explain()) of a compile without it lists all paths",
+                )
+            )
+
+
+Pass = GraphPass | TilePass
+Report = Callable[[str, int, int], None]
+"""Progress callback: pass name, done, total."""

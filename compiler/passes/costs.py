@@ -1,0 +1,64 @@
+"""Count multiply-accumulates and elements of a node for one sample."""
+
+from __future__ import annotations
+
+from math import prod
+
+import sympy
+
+from ...runtime.values import Dim, Ref, TensorType, TupleType, ValueType
+from ..ir import Graph, Node
+
+_LINEAR = {"ll.linear", "aten.linear.default"}
+_CONVOLUTIONS = {
+    f"aten.{name}"
+    for name in ("conv1d.default", "conv1d.padding", "conv2d.default", "conv2d.padding", "conv3d.default", "conv3d.padding")
+} | {"aten.convolution.default", "ll.conv2d"}
+_TRANSPOSED = {f"aten.conv_transpose{n}" for n in ("1d.default", "2d.input", "3d.input")}
+_PRODUCTS = {f"aten.{name}.default" for name in ("mm", "bmm", "matmul", "mv", "dot", "inner", "einsum")}
+_BIASED_PRODUCTS = {"aten.addmm.default", "aten.baddbmm.default", "aten.addmv.default"}
+_ATTENTION = {"aten.scaled_dot_product_attention.default"}
+MAC_OPS = _LINEAR | _CONVOLUTIONS | _TRANSPOSED | _PRODUCTS | _BIASED_PRODUCTS | _ATTENTION | {"ll.mvm"}
+"""The ops that multiply and accumulate; the ones that ``strict`` wants on the chip."""
+
+
+def size(dim: Dim) -> int:
+    """A dimension for one sample: symbolic sizes count the batch, so every symbol is one."""
+    if isinstance(dim, int):
+        return dim
+    expression = sympy.sympify(dim)
+    return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
+
+
+def shape(kind: ValueType | None) -> tuple[int, ...]:
+    """The shape for one sample; empty for what is not a tensor."""
+    return tuple(size(dim) for dim in kind.shape) if isinstance(kind, TensorType) else ()
+
+
+def elements(kind: ValueType | None) -> int:
+    """Elements of a value for one sample; numbers count one, tuples the sum of their items."""
+    if isinstance(kind, TupleType):
+        return sum(elements(item) for item in kind.items)
+    return prod(shape(kind))
+
+
+def macs(node: Node, graph: Graph) -> int:
+    """Multiply-accumulates of a node for one sample; 0 for an op that does not multiply and accumulate."""
+    if node.op not in MAC_OPS:
+        return 0
+    types = graph.types()
+    operands = [shape(types[arg.name]) for arg in node.args if isinstance(arg, Ref)]
+    if node.op == "ll.mvm":
+        matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))
+        return elements(node.type) * matrix.cols
+    if node.op in _CONVOLUTIONS:
+        return elements(node.type) * prod(operands[1][1:])
+    if node.op in _TRANSPOSED:
+        return prod(operands[0]) * prod(operands[1][1:])
+    if node.op in _LINEAR:
+        return elements(node.type) * operands[1][-1]
+    if node.op in _ATTENTION:
+        query, key, value = operands[:3]
+        return prod(query) * key[-2] + prod(query[:-1]) * key[-2] * value[-1]
+    left = operands[1] if node.op in _BIASED_PRODUCTS else operands[0]
+    return elements(node.type) * (left[-1] if left else 1)

@@ -1,0 +1,96 @@
+"""The last lowering: a tile graph becomes the body of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...runtime.errors import VerifyError
+from ...runtime.program import (
+    Conv2dGeometry,
+    Geometry,
+    HostStep,
+    InputSpec,
+    LinearGeometry,
+    MatrixStep,
+    ProgramBody,
+    Step,
+    StepCost,
+)
+from ...runtime.targets import Target
+from ...runtime.values import Ref, TensorType, references
+from ..ir import Graph, Node
+from .costs import elements, macs
+
+
+def emit(
+    graph: Graph,
+    target: Target,
+    *,
+    layer_targets: Mapping[str, Target],
+    example_batch: int,
+    ir: Mapping[str, str],
+    provenance: Mapping[str, object],
+) -> ProgramBody:
+    """The program of a tile graph.
+
+    Args:
+        graph: A verified tile graph with full tables.
+        target: The chip.
+        layer_targets: The target of each bank whose layer overrides fields.
+        example_batch: Samples of the example inputs.
+        ir: IR text of each stage.
+        provenance: What made the program: versions, capture method, options.
+    """
+    steps = tuple(_step(node) for node in graph.nodes)
+    read = {name for node in graph.nodes for name in node.reads} | set(references(graph.outputs))
+    return ProgramBody(
+        name=graph.name,
+        target=target,
+        inputs=tuple(InputSpec(value.name, value.type) for value in graph.inputs),
+        constants={name: graph.store[name] for name in graph.store if name in read},
+        steps=steps,
+        outputs=graph.outputs,
+        structure=graph.structure,
+        banks=dict(graph.tables),
+        costs={node.name: _cost(node, graph) for node in graph.nodes},
+        example_batch=example_batch,
+        layer_targets=dict(layer_targets),
+        ir=dict(ir),
+        provenance=dict(provenance),
+    )
+
+
+def _step(node: Node) -> Step:
+    reason = node.placement.reason if node.placement else ""
+    if node.op != "ll.mvm":
+        op = node.op.removeprefix("aten.")
+        return HostStep(node.name, op, node.args, node.kwargs, node.type, node.origin.path, reason)
+    source, bias = node.args
+    if not isinstance(source, Ref) or not isinstance(node.type, TensorType):
+        raise VerifyError(f"%{node.name}: an ll.mvm reads and yields one tensor, got {source} and {node.type}.")
+    return MatrixStep(
+        node.name,
+        str(node.attribute("matrix")),
+        source.name,
+        _geometry(node),
+        bias.name if isinstance(bias, Ref) else None,
+        node.type,
+        node.origin.path,
+        reason,
+    )
+
+
+def _geometry(node: Node) -> Geometry:
+    attributes = dict(node.kwargs)
+    if attributes["kind"] == "linear":
+        return LinearGeometry()
+    fields = {key: attributes[key] for key in ("channels", "kernel", "stride", "padding", "dilation", "groups")}
+    return Conv2dGeometry(**fields)  # type: ignore[arg-type]
+
+
+def _cost(node: Node, graph: Graph) -> StepCost:
+    outputs = elements(node.type)
+    if node.op != "ll.mvm":
+        return StepCost(macs(node, graph), 0, outputs)
+    matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))
+    return StepCost(macs(node, graph), outputs // (matrix.groups * matrix.rows), outputs)

@@ -1,0 +1,146 @@
+"""Decide for every op whether it runs on the chip or on the host, and record why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+
+from ...runtime.errors import CompileError, complaint
+from ...runtime.hostops import is_allowed
+from ...runtime.targets import Target
+from ...runtime.values import Ref
+from ..ir import Graph, Node, Placement
+from .base import Options, matches, require_match
+from .costs import MAC_OPS
+
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_EXCLUDED = "excluded by the user: "
+
+
+@dataclass(frozen=True)
+class Place:
+    """Linear and Conv2d with constant real weights run on the chip, everything else on the host."""
+
+    options: Options = Options()
+    name: ClassVar[str] = "place"
+    consumes: ClassVar[str] = "nn"
+    produces: ClassVar[str] = "nn"
+
+    def run(self, graph: Graph, target: Target) -> Graph:
+        """See :class:`GraphPass`.
+
+        Raises:
+            CompileError: weights that no chip can hold (NaN, infinite, complex, integer), a glob that matches
+                nothing, no op for the chip at all, an op the host does not know, or, with ``strict``,
+                multiply-accumulates left on the host. All offenders are named at once.
+        """
+        del target
+        paths = [node.origin.path for node in graph.nodes if node.op in MAC_OPS and node.origin.path]
+        paths = list(dict.fromkeys(paths))
+        require_match(self.options.exclude, paths, "exclude")
+        placed = [replace(node, placement=self._placement(node, graph)) for node in graph.nodes]
+        _refuse_unknown(placed)
+        _refuse_weights(placed, graph)
+        self._refuse_host(placed)
+        require_match(dict(self.options.overrides), _photonic_paths(placed), "overrides")
+        return replace(graph, nodes=tuple(placed))
+
+    def _placement(self, node: Node, graph: Graph) -> Placement:
+        excluded = next((glob for glob in self.options.exclude if matches(node.origin.path, glob)), None)
+        if node.op in ("ll.linear", "ll.conv2d"):
+            weight = node.args[1]
+            if excluded is not None:
+                return Placement("host", f"{_EXCLUDED}{excluded}")
+            if not isinstance(weight, Ref) or weight.name not in graph.store:
+                return Placement("host", "its weight is computed at run time")
+            if isinstance(node.args[2], Ref) and node.args[2].name not in graph.store:
+                return Placement("host", "its bias is computed at run time")
+            shape = " x ".join(map(str, graph.store[weight.name].shape))
+            return Placement("photonic", f"constant {shape} weights")
+        if node.op in MAC_OPS:
+            if excluded is not None:
+                return Placement("host", f"{_EXCLUDED}{excluded}")
+            return Placement("host", f"no photonic lowering for {node.op}")
+        if node.op.startswith("py.") or node.op.startswith("aten.sym_"):
+            return Placement("host", "arithmetic on sizes")
+        return Placement("host", "no weights to hold on a mesh")
+
+    def _refuse_host(self, nodes: list[Node]) -> None:
+        if not any(node.placement and node.placement.where == "photonic" for node in nodes):
+            raise CompileError(
+                complaint(
+                    "no op of the model can run on the chip",
+                    got=_listing([n for n in nodes if n.op in MAC_OPS]) or "a model without weights",
+                    allowed="Linear and Conv2d layers with constant weights",
+                    next_step="compile a model that has some, or exclude fewer layers",
+                )
+            )
+        offenders = [
+            node
+            for node in nodes
+            if node.op in MAC_OPS and node.placement and node.placement.where == "host" and not _by_user(node)
+        ]
+        if self.options.strict and offenders:
+            raise CompileError(
+                complaint(
+                    f"strict: {len(offenders)} op(s) that multiply and accumulate stay on the host",
+                    got=_listing(offenders),
+                    next_step="exclude them by name, or compile without strict",
+                )
+            )
+
+
+def _by_user(node: Node) -> bool:
+    return node.placement is not None and node.placement.reason.startswith(_EXCLUDED)
+
+
+def _photonic_paths(nodes: list[Node]) -> list[str]:
+    return [n.origin.path for n in nodes if n.placement and n.placement.where == "photonic"]
+
+
+def _listing(nodes: list[Node]) -> str:
+    return "".join(
+        f"\n  - {node.origin.path or node.name} ({node.op}): {node.placement.reason if node.placement else ''}"
+        for node in nodes
+    )
+
+
+def _refuse_unknown(nodes: list[Node]) -> None:
+    unknown = [n for n in nodes if not n.op.startswith("ll.") and not is_allowed(n.op.removeprefix("aten."))]
+    if unknown:
+        raise CompileError(
+            complaint(
+                f"{len(unknown)} op(s) are not among the ops the host may run",
+                got="".join(f"\n  - {node.origin.path or node.name}: {node.op}" for node in unknown),
+                allowed="the functional ATen ops of runtime/hostops.py",
+                next_step="rewrite the model with allowed ops, or compile the part before and after it",
+            )
+        )
+
+
+def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
+    """NaN, infinite, complex and integer weights cannot be programmed; say which, all at once."""
+    faults: list[str] = []
+    for node in nodes:
+        if node.placement is None or node.placement.where != "photonic":
+            continue
+        for role, arg in zip(("weight", "bias"), node.args[1:3], strict=True):
+            if not isinstance(arg, Ref):
+                continue
+            tensor = graph.store[arg.name]
+            if tensor.dtype not in _REAL:
+                faults.append(f"{node.origin.path} ({node.op}): its {role} is {tensor.dtype}".replace("torch.", ""))
+            elif not bool(torch.isfinite(tensor).all()):
+                bad = int((~torch.isfinite(tensor)).sum())
+                faults.append(f"{node.origin.path} ({node.op}): {bad} of {tensor.numel()} {role} values are NaN or inf")
+    if faults:
+        raise CompileError(
+            complaint(
+                "weights that a mesh cannot hold",
+                got="".join(f"\n  - {fault}" for fault in faults),
+                allowed="finite float16, bfloat16, float32 or float64",
+                next_step="repair the checkpoint, convert the layer, or leave it on the host with exclude=",
+            )
+        )

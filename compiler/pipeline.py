@@ -1,0 +1,253 @@
+"""From a model to a program: capture, then the passes of :mod:`.passes` in order, then the body.
+
+Every pass is timed and its result verified. Consecutive tile passes take the tiles a chunk at a time, all of
+them per chunk, so that SVD factors of a whole network never exist at once.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from typing import Any, TextIO
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from ..runtime.calibrate import calibrate
+from ..runtime.errors import CompileError, complaint
+from ..runtime.program import ProgramBody, TileBank
+from ..runtime.targets import Target
+from .frontend import capture
+from .ir import Graph, show, verify
+from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
+from .passes.base import matches
+
+CHUNK_BYTES = 8 << 20
+"""Bytes of float64 weights that tile passes work on at a time."""
+
+_OVERRIDABLE = ("encoding.", "detection.", "mesh.phase_bits", "mesh.attenuator_bits")
+Progress = Callable[[str, int, int], None]
+"""Called with the pass, the work done and the work in all."""
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What a compile made: the program's body, or the graph where it was stopped, and seconds per pass."""
+
+    body: ProgramBody | None
+    graph: Graph
+    pass_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def compile_model(
+    model: nn.Module | ExportedProgram,
+    example_inputs: object = None,
+    target: Target | None = None,
+    *,
+    options: Options = Options(),
+    calibration: Iterable[object] | None = None,
+    stop_after: str | None = None,
+    print_ir_after_all: bool | TextIO = False,
+    progress: Progress | None = None,
+) -> Compilation:
+    """Compile a model for a target.
+
+    Args:
+        model: A module in eval mode or an exported program.
+        example_inputs: A tensor or tuple of tensors; their first dimension is the batch.
+        target: The chip.
+        options: Exclusions, overrides, strictness.
+        calibration: Inputs to take static ranges from; needed where the target's ranges are static.
+        stop_after: Name of a pass to stop after; the compilation then has no body.
+        print_ir_after_all: Print the graph after every pass to a stream (True: standard error).
+        progress: Progress callback.
+
+    Raises:
+        LightloomError: see :mod:`..runtime.errors`; CaptureError, CompileError, TargetError, InputError.
+    """
+    if target is None:
+        raise CompileError(complaint("compile needs a target", next_step="pass target='mzi64' or a Target"))
+    if stop_after is not None and stop_after not in NAMES:
+        raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
+    _check_calibration(target, options, calibration)
+    dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
+    run = _Run(target, options, dump, progress)
+    graph, batch, method = run.capture(model, example_inputs)
+    for is_tile, group in groupby(table(options), key=_is_tile):
+        passes = tuple(group)
+        names = [step.name for step in passes]
+        if run.stopped(stop_after):
+            break
+        if stop_after in names:
+            passes = passes[: names.index(stop_after) + 1]
+        graph = run.tile_passes(passes, graph) if is_tile else run.graph_passes(passes, graph)  # type: ignore[arg-type]
+    if stop_after is not None:
+        return Compilation(None, graph, run.pass_s)
+    start = time.perf_counter()
+    body = emit(
+        graph,
+        target,
+        layer_targets=run.layer_targets,
+        example_batch=batch,
+        ir=run.ir,
+        provenance={
+            "capture": method,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "exclude": list(options.exclude),
+            "overrides": {glob: dict(changes) for glob, changes in options.overrides.items()},
+        },
+    )
+    run.pass_s["emit"] = time.perf_counter() - start
+    if calibration is not None:
+        start = time.perf_counter()
+        body = calibrate(body, calibration)
+        run.pass_s["calibrate"] = time.perf_counter() - start
+    return Compilation(body, graph, run.pass_s)
+
+
+def _is_tile(step: object) -> bool:
+    return hasattr(step, "spec")
+
+
+def _check_calibration(target: Target, options: Options, calibration: Iterable[object] | None) -> None:
+    """Static ranges need data, and data needs something static to set."""
+    targets = [target, *(_layer_target(target, changes, glob) for glob, changes in options.overrides.items())]
+    static = [
+        name
+        for name, needed in (
+            ("encoding.scale = 'static'", any(t.encoding.scale == "static" for t in targets)),
+            ("detection.adc_range = 'calibrated'", any(t.detection.adc_range == "calibrated" for t in targets)),
+        )
+        if needed
+    ]
+    if static and calibration is None:
+        raise CompileError(
+            complaint(
+                f"target {target.name} takes its ranges from calibration data",
+                where=", ".join(static),
+                got="no calibration=",
+                next_step="pass calibration= an iterable of inputs, or a target with adaptive scales",
+            )
+        )
+    if calibration is not None and not static:
+        raise CompileError(
+            complaint(
+                f"target {target.name} has no range that calibration could set",
+                got="calibration=",
+                allowed="encoding.scale = 'static' or detection.adc_range = 'calibrated'",
+                next_step="leave calibration= out, or use target.with_({'detection.adc_range': 'calibrated'})",
+            )
+        )
+
+
+def _layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Target:
+    for name in changes:
+        if not name.startswith(_OVERRIDABLE):
+            raise CompileError(
+                complaint(
+                    "a field that cannot differ from layer to layer",
+                    where=f"overrides[{glob!r}]",
+                    got=name,
+                    allowed="encoding.*, detection.*, mesh.phase_bits, mesh.attenuator_bits",
+                )
+            )
+    return target.with_(dict(changes))
+
+
+@dataclass
+class _Run:
+    """State of one compile: times, dumps, per-layer targets."""
+
+    target: Target
+    options: Options
+    dump: TextIO | None
+    progress: Progress | None
+    pass_s: dict[str, float] = field(default_factory=dict)
+    ir: dict[str, str] = field(default_factory=dict)
+    layer_targets: dict[str, Target] = field(default_factory=dict)
+
+    def stopped(self, stop_after: str | None) -> bool:
+        return stop_after is not None and stop_after in self.pass_s
+
+    def capture(self, model: nn.Module | ExportedProgram, example_inputs: object) -> tuple[Graph, int, str]:
+        start = time.perf_counter()
+        captured = capture(model, example_inputs)
+        self.finish("capture", captured.graph, start)
+        return captured.graph, captured.example_batch, captured.method
+
+    def graph_passes(self, passes: tuple[GraphPass, ...], graph: Graph) -> Graph:
+        for step in passes:
+            start = time.perf_counter()
+            graph = step.run(graph, self.target)
+            self.finish(step.name, graph, start)
+        if graph.stage == "tile":
+            self.layer_targets = self.targets_of(graph)
+        return graph
+
+    def targets_of(self, graph: Graph) -> dict[str, Target]:
+        """The target of each matrix whose layers have overrides; later globs win over earlier ones."""
+        targets: dict[str, Target] = {}
+        for node in graph.nodes:
+            for glob, changes in self.options.overrides.items():
+                if node.op == "ll.mvm" and matches(node.origin.path, glob):
+                    name = str(node.attribute("matrix"))
+                    targets[name] = _layer_target(targets.get(name, self.target), changes, glob)
+        return targets
+
+    def tile_passes(self, passes: tuple[TilePass, ...], graph: Graph) -> Graph:
+        """Run consecutive tile passes over every bank, chunk by chunk."""
+        weights = {matrix.name: graph.store[matrix.weight] for matrix in graph.matrices}
+        total = sum(table.spec.tiles for table in graph.tables.values())
+        done = 0
+        tables: dict[str, TileBank] = {}
+        seconds = {step.name: 0.0 for step in passes}
+        for name, bank in graph.tables.items():
+            target = self.layer_targets.get(name, self.target)
+            spec = bank.spec
+            for step in passes:
+                spec = step.spec(spec, target)
+            laid_out = grid(weights[name], spec)
+            chunk = max(1, CHUNK_BYTES // (8 * spec.ports**2))
+            parts: list[dict[str, np.ndarray]] = []
+            # a bank without tiles still gets its (empty) columns
+            for first in range(0, max(1, spec.tiles), chunk):
+                window = slice(first, first + chunk)
+                columns = {key: column[window] for key, column in bank.columns.items()}
+                columns["weights"] = cut(laid_out, bank, window)
+                for step in passes:
+                    start = time.perf_counter()
+                    made = step.run(columns, spec, target)
+                    kept = {key: value for key, value in columns.items() if key not in step.consumes}
+                    columns = {**kept, **made}
+                    seconds[step.name] += time.perf_counter() - start
+                parts.append(columns)
+                done += len(columns["group"])
+                if self.progress is not None:
+                    self.progress(passes[-1].name, done, total)
+            joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+            tables[name] = TileBank(spec, joined)
+        graph = replace(graph, tables=tables, banks=tuple(map(describe, tables.values())))
+        for step in passes:
+            self.pass_s[step.name] = seconds[step.name]
+        start = time.perf_counter()
+        self.finish(passes[-1].name, graph, start)
+        return graph
+
+    def finish(self, name: str, graph: Graph, start: float) -> None:
+        """Verify and time a pass's result, and keep or print its text."""
+        verify(graph, name)
+        text = show(graph)
+        self.ir[graph.stage] = text
+        self.pass_s[name] = self.pass_s.get(name, 0.0) + time.perf_counter() - start
+        if self.dump is not None:
+            self.dump.write(f"// after {name}\n{text}\n")
+        if self.progress is not None:
+            self.progress(name, 1, 1)
