@@ -18,10 +18,11 @@ from .program import Conv2dGeometry, Geometry
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Vectors ``start`` to ``start + len(vectors)`` of a run, as a float tensor (V, groups, cols).
+    """Consecutive vectors of a run, the first of which has index ``start``.
 
-    Patches lie in memory as (groups, cols, V), which copies whole image rows at a time: many times
-    faster than gathering patch by patch; ``vectors.permute(1, 2, 0)`` is then contiguous.
+    ``vectors``: (V, cols) of a linear geometry; (N, groups * cols, L) of a convolution, L vectors of each
+    of N samples. Vectors lie innermost there, which copies image rows at a time: many times faster than
+    gathering patch by patch, and results come out as images again.
     """
 
     start: int
@@ -77,31 +78,28 @@ def blocks(x: Tensor, geometry: Geometry, max_bytes: int) -> Iterator[Block]:
     if isinstance(geometry, Conv2dGeometry):
         yield from _patch_blocks(x, geometry, max_bytes)
         return
-    vectors = (
-        x.reshape(-1, 1, x.shape[-1]) if x.numel() else x.new_empty((_numel(x.shape[:-1]), 1, x.shape[-1]))
-    )
+    vectors = x.reshape(_numel(x.shape[:-1]), x.shape[-1])
     step = max(1, max_bytes // max(1, x.shape[-1] * x.element_size()))
     for start in range(0, len(vectors), step):
         yield Block(start, vectors[start : start + step].contiguous())
 
 
 def store(output: Tensor, start: int, values: Tensor, geometry: Geometry) -> None:
-    """Write results of vectors ``start`` onwards, (V, rows of all groups), to their place in ``output``.
+    """Write the results of a block to their place in ``output``.
 
-    ``output`` is contiguous, of :func:`output_shape`. A block spans whole samples or lies within one.
+    Args:
+        output: contiguous, of :func:`output_shape`.
+        start: index of the block's first vector.
+        values: (V, rows) or (N, rows, L), shaped as the block's vectors; ``rows`` of all groups.
     """
-    count, rows = values.shape
     if not isinstance(geometry, Conv2dGeometry):
-        output.view(-1, rows)[start : start + count] = values
+        output.view(-1, values.shape[1])[start : start + len(values)] = values
         return
+    samples, rows, count = values.shape
     per_sample = output.shape[2] * output.shape[3]
-    planes = output.view(output.shape[0], rows, per_sample)
     sample, position = divmod(start, per_sample)
-    if count <= per_sample - position:
-        planes[sample, :, position : position + count] = values.t()
-    else:
-        whole = values.view(-1, per_sample, rows)
-        planes[sample : sample + len(whole)] = whole.transpose(1, 2)
+    planes = output.view(output.shape[0], rows, per_sample)
+    planes[sample : sample + samples, :, position : position + count] = values
 
 
 def patches(x: Tensor, geometry: Conv2dGeometry) -> Tensor:
@@ -143,9 +141,9 @@ def _patch_blocks(x: Tensor, geometry: Conv2dGeometry, max_bytes: int) -> Iterat
 
 
 def _gather(part: Tensor) -> Tensor:
-    """Copy a strided view (N, H, W, groups, channels, kh, kw) to (V, groups, cols), vectors innermost."""
-    columns = part.permute(3, 4, 5, 6, 0, 1, 2)
-    return columns.reshape(part.shape[3], _numel(part.shape[4:]), -1).contiguous().permute(2, 0, 1)
+    """Copy a strided view (N, H, W, groups, channels, kh, kw) to (N, groups * cols, H * W)."""
+    columns = part.permute(0, 3, 4, 5, 6, 1, 2)
+    return columns.reshape(part.shape[0], _numel(part.shape[3:]), -1).contiguous()
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -8,14 +8,17 @@ so that a program loaded from a file can neither run code nor change the machine
 from __future__ import annotations
 
 import difflib
+import math
 import operator
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from .errors import LightloomError, complaint
+from .values import Arg, Ref, Token
 
 _ELEMENTWISE = """
 abs.default acos.default acosh.default asin.default asinh.default atan.default atan2.default atanh.default
@@ -146,6 +149,10 @@ _PYTHON: dict[str, Callable[..., Any]] = {
     "py.mod": operator.mod,
     "py.neg": operator.neg,
     "py.getitem": operator.getitem,
+    "py.abs": operator.abs,
+    "py.math.ceil": math.ceil,
+    "py.math.floor": math.floor,
+    "py.math.trunc": math.trunc,
     "py.eq": operator.eq,
     "py.ne": operator.ne,
     "py.lt": operator.lt,
@@ -239,6 +246,63 @@ def resolve(op: str) -> Callable[..., Any]:
         )
     function = getattr(packet, overload)
     return _inference_only(op, function)
+
+
+class Lookup(Protocol):
+    """Values by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def arguments(
+    args: Iterable[Arg],
+    kwargs: Iterable[tuple[str, Arg]],
+    values: Lookup,
+    *,
+    device: torch.device | None = None,
+    widen: torch.dtype = torch.float32,
+) -> tuple[list[Any], dict[str, Any]]:
+    """The torch and Python objects that the arguments of a host op stand for; tuples become lists.
+
+    Args:
+        args, kwargs: as in a host step.
+        values: what references resolve to.
+        device: what device tokens resolve to, whichever device the example ran on; the CPU by default.
+        widen: what the float32 token resolves to (float64 in a float64 run).
+
+    Raises:
+        LightloomError: a token that is no torch dtype, layout, memory format or device.
+    """
+    place = device or torch.device("cpu")
+
+    def resolved(arg: Arg) -> Any:
+        if isinstance(arg, Ref):
+            return values[arg.name]
+        if isinstance(arg, Token):
+            found = _token(arg.text, place)
+            return widen if found == torch.float32 else found
+        if isinstance(arg, tuple):
+            return [resolved(item) for item in arg]
+        return arg
+
+    return [resolved(arg) for arg in args], {name: resolved(arg) for name, arg in kwargs}
+
+
+def _token(text: str, device: torch.device) -> Any:
+    """A torch enumeration by its name; no other attribute of torch can be reached."""
+    name = text.removeprefix("torch.")
+    found = getattr(torch, name, None) if name.isidentifier() else None
+    if isinstance(found, torch.dtype | torch.layout | torch.memory_format):
+        return found
+    if re.fullmatch(r"(device:)?(cpu|cuda|mps|xpu|meta)(:\d+)?", name):
+        return device
+    raise LightloomError(
+        complaint(
+            "unknown token",
+            got=repr(text),
+            allowed="the name of a torch dtype, layout, memory format or device",
+        )
+    )
 
 
 def _inference_only(op: str, function: Any) -> Callable[..., Any]:

@@ -25,9 +25,13 @@ def geometry(channels, kernel, stride, padding, dilation, groups):
 
 
 def unfolded(x, case):
-    _, kernel, stride, (top, bottom, left, right), dilation, groups, *_ = case
-    columns = F.unfold(F.pad(x, (left, right, top, bottom)), kernel, dilation, 0, stride)
-    return columns.transpose(1, 2).reshape(-1, groups, columns.shape[1] // groups)
+    _, kernel, stride, (top, bottom, left, right), dilation, *_ = case
+    return F.unfold(F.pad(x, (left, right, top, bottom)), kernel, dilation, 0, stride)
+
+
+def flat(part):
+    """(V, cols) of a block of patches."""
+    return part.transpose(1, 2).flatten(0, 1)
 
 
 @pytest.mark.parametrize("max_bytes", [1, 300, 3000, 1 << 24])
@@ -38,9 +42,9 @@ def test_patches_equal_unfold_in_order(case, batch, max_bytes):
     geo = geometry(*case[:6])
     parts = list(blocks(x, geo, max_bytes))
     starts = [part.start for part in parts]
-    lengths = [len(part.vectors) for part in parts]
+    lengths = [len(flat(part.vectors)) for part in parts]
     assert starts == [sum(lengths[:i]) for i in range(len(parts))]
-    assert torch.equal(torch.cat([part.vectors for part in parts]), unfolded(x, case))
+    assert torch.equal(torch.cat([flat(part.vectors) for part in parts]), flat(unfolded(x, case)))
     assert sum(lengths) == vector_count(tuple(x.shape), geo)
     one = geo.channels * geo.kernel[0] * geo.kernel[1] * 4
     assert max(part.vectors.numel() * 4 for part in parts) <= max(max_bytes, one)
@@ -57,7 +61,8 @@ def test_blocks_and_store_make_a_convolution(case, max_bytes):
     matrix = weight.view(groups, rows, -1)
     output = x.new_zeros(output_shape(tuple(x.shape), geo, groups * rows))
     for part in blocks(x, geo, max_bytes):
-        store(output, part.start, torch.einsum("vgk,grk->vgr", part.vectors, matrix).flatten(1), geo)
+        columns = part.vectors.unflatten(1, (groups, -1))
+        store(output, part.start, torch.einsum("ngkl,grk->ngrl", columns, matrix).flatten(1, 2), geo)
     expected = F.conv2d(F.pad(x, (left, right, top, bottom)), weight, None, stride, 0, dilation, groups)
     torch.testing.assert_close(output, expected)
 
@@ -89,7 +94,7 @@ def test_linear_of_any_rank(shape, max_bytes):
     for part in blocks(x, geo, max_bytes):
         assert part.start == seen
         seen += len(part.vectors)
-        store(output, part.start, part.vectors[:, 0] @ matrix.t(), geo)
+        store(output, part.start, part.vectors @ matrix.t(), geo)
     assert seen == vector_count(shape, geo)
     torch.testing.assert_close(output, x @ matrix.t())
 

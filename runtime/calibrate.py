@@ -1,0 +1,137 @@
+"""Converter ranges from data: what inputs and outputs of each tile really reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .bankloop import BankTables, ChipArithmetic, ColumnRecord, RangeRecorder
+from .banks import bank_mesh
+from .errors import InputError, complaint
+from .executor import Runner
+from .program import MatrixStep, ProgramBody, TileBank
+from .targets.schema import Target
+
+MARGIN = 1.05
+"""Full scale over the largest value seen: a little headroom for inputs that calibration did not hold."""
+
+
+def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARGIN) -> ProgramBody:
+    """The program with its static ranges set from data.
+
+    Runs the data through the ideal chip and records, over all samples and both rails, the largest |x| of
+    each tile column and the largest detected |y| of each tile's output ports. Where a bank's target has
+    ``encoding.scale = static``, ``input_full_scale`` becomes margin * max |x|; where it has
+    ``detection.adc_range = calibrated``, ``adc_full_scale`` becomes margin * max |y|. A tile column that
+    saw only zeros takes the widest range of its bank; a port that saw only darkness keeps its worst case.
+
+    Args:
+        body: the program.
+        data: an iterable of inputs: each a tensor, or a tuple of tensors for a program of several inputs.
+        margin: full scale over the largest value seen, at least 1.
+
+    Raises:
+        InputError: no samples in the data, data that does not fit the program, or a margin below 1.
+    """
+    if not margin >= 1:
+        raise InputError(
+            complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1")
+        )
+    batches = [_as_inputs(item) for item in data]
+    if not any(item[0].numel() for item in batches if item):
+        raise InputError(
+            complaint("calibration data is empty", got=f"{len(batches)} batches without a sample",
+                      allowed="an iterable with at least one sample",
+                      next_step="pass a list: a generator that was already consumed is empty")
+        )  # fmt: skip
+    if any(body.target_for(name).encoding.scale == "static" for name in body.banks):
+        ranges = _observe(body, batches, static=False)
+        body = _replaced(body, ranges, "input_full_scale", _input_full_scale, margin, _is_static)
+    if any(_is_calibrated(body.target_for(name)) for name in body.banks):
+        ranges = _observe(body, batches, static=True)
+        body = _replaced(body, ranges, "adc_full_scale", _adc_full_scale, margin, _is_calibrated)
+    return body
+
+
+@dataclass(frozen=True, eq=False)
+class _Ranges:
+    """Largest input of each tile column (G, C), and largest signal at each tile's ports (T, n)."""
+
+    inputs: np.ndarray
+    outputs: np.ndarray
+
+
+def _is_static(target: Target) -> bool:
+    return target.encoding.scale == "static"
+
+
+def _is_calibrated(target: Target) -> bool:
+    return target.detection.adc_range == "calibrated"
+
+
+def _as_inputs(item: object) -> tuple[Tensor, ...]:
+    items: tuple[object, ...] = tuple(item) if isinstance(item, tuple | list) else (item,)
+    tensors = tuple(value for value in items if isinstance(value, Tensor))
+    if len(tensors) < len(items):
+        raise InputError(
+            complaint(
+                "calibration data holds something other than tensors",
+                got=", ".join(type(value).__name__ for value in items),
+                allowed="tensors, or tuples of tensors",
+            )
+        )
+    return tensors
+
+
+def _observe(body: ProgramBody, batches: list[tuple[Tensor, ...]], *, static: bool) -> dict[str, _Ranges]:
+    """Ranges by bank; banks that several layers share see the data of all of them."""
+
+    def chip(bank: TileBank) -> ChipArithmetic:
+        target = body.target_for(bank.spec.name)
+        found = ChipArithmetic.of(target, bank_mesh(bank).depth, quantized=False, noisy=False)
+        return found if static else replace(found, static=False)
+
+    runner = Runner(body, chip=chip, exact=True)
+    recorders: dict[str, RangeRecorder] = {}
+
+    def observe(step: MatrixStep, tables: BankTables, record: ColumnRecord) -> None:
+        if step.bank not in recorders:
+            recorders[step.bank] = RangeRecorder(tables)
+        recorders[step.bank](record)
+
+    for batch in batches:
+        runner.run(batch, observe=observe, dtype=torch.float32)
+    return {name: _Ranges(found.max_input, found.max_output) for name, found in recorders.items()}
+
+
+def _replaced(body, ranges, column, values_of, margin, applies) -> ProgramBody:  # type: ignore[no-untyped-def]
+    """The program with one column of its banks replaced by what was seen."""
+    banks = dict(body.banks)
+    for name, bank in body.banks.items():
+        if applies(body.target_for(name)):
+            values = values_of(bank, body.target_for(name), ranges.get(name), margin)
+            banks[name] = TileBank(bank.spec, {**bank.columns, column: values.astype(np.float32)})
+    return replace(body, banks=banks)
+
+
+def _input_full_scale(bank: TileBank, target: Target, ranges: _Ranges | None, margin: float) -> np.ndarray:
+    """Of each tile (T,), that of its column."""
+    del target
+    if ranges is None:
+        return np.ones(bank.spec.tiles)
+    widest = ranges.inputs.max(initial=0.0) or 1.0
+    seen = np.where(ranges.inputs > 0, ranges.inputs, widest)
+    return margin * seen[bank.columns["group"], bank.columns["col"]]
+
+
+def _adc_full_scale(bank: TileBank, target: Target, ranges: _Ranges | None, margin: float) -> np.ndarray:
+    """Of each port (T, n). Where intensity is detected, a port's range is the square of its full scale."""
+    worst = np.asarray(bank.columns["adc_full_scale"])
+    if ranges is None:
+        return worst
+    seen = np.sqrt(ranges.outputs) if target.detection.kind == "intensity" else ranges.outputs
+    return np.where(seen > 0, margin * seen, worst)
