@@ -15,7 +15,7 @@ TOPOLOGIES: Mapping[str, Callable[[int], Mesh]] = MappingProxyType({"clements": 
 """Every mesh family by name: ports -> Mesh."""
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=64, typed=True)
 def mesh(topology: str, ports: int) -> Mesh:
     """The mesh of a topology at a width; the same object for the same arguments.
 
