@@ -1,0 +1,127 @@
+"""Is this a program that a chip and its host can run? Every rule a loaded program must keep.
+
+Run on every load and before every save. It trusts nothing: names resolve to earlier values, host ops
+are on the allow-list, and every column of every bank has the shape, dtype and range its spec implies.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import ArtefactError, LightloomError, complaint
+from ..hostops import is_allowed, resolve
+from ..program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody
+from ..values import DTYPES, Arg, references
+from .check_bank import check_bank
+from .codec import MAX_DEPTH, fault, shorten
+
+MAX_NAME = 512
+
+
+def check_body(body: ProgramBody, *, where: str) -> None:
+    """Verify a program from its inputs to its outputs.
+
+    Args:
+        body: the program.
+        where: what to call it in messages: a file, or the model's name.
+
+    Raises:
+        ArtefactError: with the first fault found, where it is, and what would be allowed.
+    """
+    if body.example_batch < 1:
+        raise fault("The example batch is impossible", where, body.example_batch, "1 or more")
+    known = _check_names(body, where)
+    for name, bank in body.banks.items():
+        check_bank(name, bank, body.target, where)
+    for name, tensor in body.constants.items():
+        if tensor.layout != torch.strided or tensor.dtype not in DTYPES.values():
+            raise fault(
+                "A constant is no plain tensor", f"{where}, constant {name}", tensor.dtype, ", ".join(DTYPES)
+            )
+    for step in body.steps:
+        place = f"{where}, step {shorten(step.name)}"
+        if isinstance(step, HostStep):
+            _check_op(step, place)
+            _check_refs((step.args, tuple(arg for _, arg in step.kwargs)), known, place)
+        else:
+            _check_matrix_step(step, body, known, place)
+        known.add(step.name)
+    _check_refs(body.outputs, known, f"{where}, outputs")
+    leaves = _leaves(body.structure, f"{where}, structure")
+    if any(leaf not in range(len(body.outputs)) for leaf in leaves):
+        raise fault(
+            "The output structure names a missing output", where, leaves, f"0 to {len(body.outputs) - 1}"
+        )
+    names = {step.name for step in body.steps}
+    if set(body.costs) != names:
+        odd = sorted(set(body.costs) ^ names)
+        raise fault("Costs and steps disagree", where, odd[:3], "one cost for every step")
+
+
+def _check_names(body: ProgramBody, where: str) -> set[str]:
+    """Names are unique and readable; returns those known before the first step."""
+    before = [spec.name for spec in body.inputs] + list(body.constants)
+    everything = before + [step.name for step in body.steps]
+    if len(set(everything)) != len(everything):
+        seen: set[str] = set()
+        twice = next(name for name in everything if name in seen or seen.add(name))
+        raise fault("Two values have the same name", where, twice)
+    for name in [*everything, *body.banks]:
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+            raise fault("A name is impossible", where, name, f"1 to {MAX_NAME} printable characters")
+    return set(before)
+
+
+def _check_op(step: HostStep, place: str) -> None:
+    if not is_allowed(step.op):
+        raise fault("A host op is not on the allow-list", place, step.op, "the ops of runtime/hostops.py")
+    try:
+        resolve(step.op)
+    except LightloomError as error:
+        raise ArtefactError(complaint("A host op cannot run here", where=place, got=str(error))) from error
+
+
+def _check_refs(arg: Arg, known: set[str], place: str) -> None:
+    for name in references(arg):
+        if name not in known:
+            raise fault("A reference to a value that does not exist yet", place, name)
+
+
+def _check_matrix_step(step: MatrixStep, body: ProgramBody, known: set[str], place: str) -> None:
+    bank = body.banks.get(step.bank)
+    if bank is None:
+        raise fault("The step's bank does not exist", place, step.bank, shorten(list(body.banks)))
+    if step.input not in known:
+        raise fault("A reference to a value that does not exist yet", place, step.input)
+    spec = bank.spec
+    if step.bias is not None:
+        bias = body.constants.get(step.bias)
+        if bias is None or tuple(bias.shape) != (spec.groups * spec.rows,):
+            got = step.bias if bias is None else tuple(bias.shape)
+            raise fault("The bias does not fit the bank", place, got, f"({spec.groups * spec.rows},)")
+    geometry = step.geometry
+    groups, cols = 1, spec.cols
+    if isinstance(geometry, Conv2dGeometry):
+        groups = geometry.groups
+        cols = geometry.channels // groups * geometry.kernel[0] * geometry.kernel[1]
+        if geometry.channels % groups:
+            raise fault("The channels cannot be cut into groups", place, geometry)
+    if (groups, cols) != (spec.groups, spec.cols):
+        raise fault(
+            "The step's geometry does not fit its bank", place, (groups, cols), f"{(spec.groups, spec.cols)}"
+        )
+
+
+def _leaves(structure: object, place: str, depth: int = 0) -> list[int]:
+    """The output indices in a structure, after its form has been checked."""
+    if depth <= MAX_DEPTH and isinstance(structure, dict) and len(structure) == 1:
+        ((kind, content),) = structure.items()
+        if kind == "leaf" and type(content) is int:
+            return [content]
+        if kind == "none" and content is True:
+            return []
+        if kind in ("tuple", "list") and isinstance(content, list | tuple):
+            return [leaf for item in content for leaf in _leaves(item, place, depth + 1)]
+        if kind == "dict" and isinstance(content, dict):
+            return [leaf for item in content.values() for leaf in _leaves(item, place, depth + 1)]
+    raise fault("The output structure is not understood", place, structure)
