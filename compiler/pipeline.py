@@ -21,10 +21,10 @@ from torch.export import ExportedProgram
 
 from ..runtime.calibrate import calibrate
 from ..runtime.errors import CompileError, complaint
-from ..runtime.program import ProgramBody, TileBank
+from ..runtime.program import BankSpec, ProgramBody, TileBank
 from ..runtime.targets import Target
 from .frontend import capture
-from .ir import Graph, show, verify
+from .ir import Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
 
@@ -74,8 +74,11 @@ def compile_model(
     if target is None:
         raise CompileError(complaint("compile needs a target", next_step="pass target='mzi64' or a Target"))
     if stop_after is not None and stop_after not in NAMES:
-        raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
-    _check_calibration(target, options, calibration)
+        raise CompileError(
+            complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES))
+        )
+    if stop_after is None:
+        _check_calibration(target, options, calibration)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
     run = _Run(target, options, dump, progress)
     graph, batch, method = run.capture(model, example_inputs)
@@ -124,7 +127,10 @@ def _check_calibration(target: Target, options: Options, calibration: Iterable[o
         name
         for name, needed in (
             ("encoding.scale = 'static'", any(t.encoding.scale == "static" for t in targets)),
-            ("detection.adc_range = 'calibrated'", any(t.detection.adc_range == "calibrated" for t in targets)),
+            (
+                "detection.adc_range = 'calibrated'",
+                any(t.detection.adc_range == "calibrated" for t in targets),
+            ),
         )
         if needed
     ]
@@ -160,6 +166,13 @@ def _layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Targ
                 )
             )
     return target.with_(dict(changes))
+
+
+def _declared(spec: BankSpec, columns: Mapping[str, np.ndarray]) -> Bank:
+    """The declaration of a whole bank, from the columns of its first chunk."""
+    bank = describe(TileBank(spec, columns))
+    full = (replace(column, shape=(spec.tiles, *column.shape[1:])) for column in bank.columns)
+    return replace(bank, columns=tuple(full))
 
 
 @dataclass
@@ -209,6 +222,7 @@ class _Run:
         done = 0
         tables: dict[str, TileBank] = {}
         seconds = {step.name: 0.0 for step in passes}
+        snapshots: dict[str, list[Bank]] = {step.name: [] for step in passes}
         for name, bank in graph.tables.items():
             target = self.layer_targets.get(name, self.target)
             spec = bank.spec
@@ -228,6 +242,8 @@ class _Run:
                     kept = {key: value for key, value in columns.items() if key not in step.consumes}
                     columns = {**kept, **made}
                     seconds[step.name] += time.perf_counter() - start
+                    if first == 0 and self.dump is not None:
+                        snapshots[step.name].append(_declared(spec, columns))
                 parts.append(columns)
                 done += len(columns["group"])
                 if self.progress is not None:
@@ -237,6 +253,9 @@ class _Run:
         graph = replace(graph, tables=tables, banks=tuple(map(describe, tables.values())))
         for step in passes:
             self.pass_s[step.name] = seconds[step.name]
+            if self.dump is not None and step is not passes[-1]:
+                between = replace(graph, banks=tuple(snapshots[step.name]), tables={})
+                self.dump.write(f"// after {step.name}\n{show(between)}\n")
         start = time.perf_counter()
         self.finish(passes[-1].name, graph, start)
         return graph

@@ -1,3 +1,142 @@
-"""lightloom: neural networks compiled to tile programs for photonic chips, and simulated."""
+"""lightloom: neural networks compiled to tile programs for photonic chips, and simulated.
+
+import lightloom as ll
+program = ll.compile(model, example_inputs, target="mzi64")
+y = program(x)
+print(program.explain(), program.report(), sep="\\n")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TextIO
+
+from .compiler.passes import Options
+from .compiler.pipeline import Compilation, Progress, compile_model
+from .program import Program, load
+from .runtime import targets
+from .runtime.errors import (
+    ArtefactError,
+    CaptureError,
+    CompileError,
+    DeviceError,
+    InputError,
+    LightloomError,
+    TargetError,
+    VerifyError,
+)
+from .runtime.targets import Target
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.export import ExportedProgram
+
+    from .compiler.ir import Graph
 
 __version__ = "0.1.0"
+
+
+def compile(
+    model: nn.Module | ExportedProgram,
+    example_inputs: object = None,
+    target: str | PathLike[str] | Target = "mzi64",
+    *,
+    exclude: str | Sequence[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    calibration: Iterable[object] | None = None,
+    strict: bool = False,
+    print_ir_after_all: bool | TextIO = False,
+    progress: Progress | None = None,
+) -> Program:
+    """Compile a model to a program for a photonic chip.
+
+    Args:
+        model: A ``torch.nn.Module`` in eval mode, or a ``torch.export.ExportedProgram``.
+        example_inputs: A tensor or a tuple of tensors, first dimension the batch; real values are not needed.
+        target: Name of a preset (``ll.targets.list()``), path of a TOML file, or a :class:`Target`.
+        exclude: Globs of layer paths to leave on the host (``"layer1.*"``).
+        overrides: Per glob, target fields to change for those layers
+            (``{"fc": {"encoding.dac_bits": 6}}``); of encoding, detection, phase and attenuator bits.
+        calibration: Inputs (tensors or tuples of tensors) to take ranges from, where the target's are static.
+        strict: Raise if any op that multiplies and accumulates has to stay on the host.
+        print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
+        progress: Called with (pass, done, total).
+
+    Returns:
+        The program.
+
+    Raises:
+        CaptureError: The model cannot be traced, or is in training mode.
+        CompileError: Weights no mesh can hold, a glob that matches nothing, nothing for the chip, strictness.
+        TargetError: An unknown preset or an impossible chip.
+    """
+    options = _options(exclude, overrides, strict)
+    result = compile_model(
+        model,
+        example_inputs,
+        targets.get(target),
+        options=options,
+        calibration=calibration,
+        print_ir_after_all=print_ir_after_all,
+        progress=progress,
+    )
+    if result.body is None:
+        raise CompileError("The compiler stopped before it made a program.")
+    return Program(result.body, result.pass_s)
+
+
+def lower(
+    model: nn.Module | ExportedProgram,
+    example_inputs: object = None,
+    target: str | PathLike[str] | Target = "mzi64",
+    *,
+    stop_after: str,
+    exclude: str | Sequence[str] = (),
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    print_ir_after_all: bool | TextIO = False,
+) -> Graph:
+    """Compile up to a pass and return the graph there.
+
+    Args:
+        stop_after: Name of a pass (``lightloom.compiler.passes.NAMES``); the rest as for :func:`compile`.
+
+    Raises:
+        CompileError: An unknown pass, and all that :func:`compile` raises.
+    """
+    options = _options(exclude, overrides, strict=False)
+    result: Compilation = compile_model(
+        model,
+        example_inputs,
+        targets.get(target),
+        options=options,
+        stop_after=stop_after,
+        print_ir_after_all=print_ir_after_all,
+    )
+    return result.graph
+
+
+def _options(
+    exclude: str | Sequence[str], overrides: Mapping[str, Mapping[str, Any]] | None, strict: bool
+) -> Options:
+    globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    return Options(globs, dict(overrides or {}), strict)
+
+
+__all__ = [
+    "ArtefactError",
+    "CaptureError",
+    "CompileError",
+    "DeviceError",
+    "InputError",
+    "LightloomError",
+    "Program",
+    "Target",
+    "TargetError",
+    "VerifyError",
+    "__version__",
+    "compile",
+    "load",
+    "lower",
+    "targets",
+]

@@ -45,7 +45,11 @@ def capture(model: nn.Module | ExportedProgram, example_inputs: object = None) -
         return Captured(graph_of(_functional(model), _name(model)), _batch(inputs), "exported program")
     if not isinstance(model, nn.Module):
         raise CaptureError(
-            complaint("not a model", got=type(model).__name__, allowed="torch.nn.Module or torch.export.ExportedProgram")
+            complaint(
+                "not a model",
+                got=type(model).__name__,
+                allowed="torch.nn.Module or torch.export.ExportedProgram",
+            )
         )
     _check_eval(model)
     inputs = _tensors(example_inputs)
@@ -72,7 +76,9 @@ def _tensors(example_inputs: object) -> tuple[torch.Tensor, ...]:
     for position, value in enumerate(example_inputs):
         if not isinstance(value, torch.Tensor):
             raise InputError(
-                complaint("an example input is not a tensor", where=f"input {position}", got=type(value).__name__)
+                complaint(
+                    "an example input is not a tensor", where=f"input {position}", got=type(value).__name__
+                )
             )
         if value.ndim == 0 or value.shape[0] == 0:
             raise InputError(
@@ -101,7 +107,8 @@ def _check_eval(model: nn.Module) -> None:
         raise CaptureError(
             complaint(
                 "the model is in training mode",
-                where=", ".join(offenders[:8]) + (f" and {len(offenders) - 8} more" if len(offenders) > 8 else ""),
+                where=", ".join(offenders[:8])
+                + (f" and {len(offenders) - 8} more" if len(offenders) > 8 else ""),
                 allowed="eval mode: running statistics are folded into the weights",
                 next_step="call model.eval() before compile",
             )
@@ -123,7 +130,9 @@ def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Exporte
     dynamic = tuple({0: torch.export.Dim.AUTO} if x.shape[0] == batch else None for x in inputs)
 
     def export(module: nn.Module, strict: bool) -> ExportedProgram:
-        return torch.export.export(module, traced, dynamic_shapes=(dynamic,) if _variadic(module) else dynamic, strict=strict)
+        return torch.export.export(
+            module, traced, dynamic_shapes=(dynamic,) if _variadic(module) else dynamic, strict=strict
+        )
 
     ways: tuple[tuple[str, Callable[[], ExportedProgram]], ...] = (
         ("torch.export", lambda: export(model, False)),

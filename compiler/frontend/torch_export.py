@@ -63,12 +63,16 @@ class _Translation:
             if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
         )
         outputs = tuple(self._arg(arg) for arg in self.program.graph.output_node().args[0])  # type: ignore[union-attr]
-        graph = Graph("nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure())
+        graph = Graph(
+            "nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure()
+        )
         return graph.with_nodes(nodes)
 
     def _refuse_mutation(self) -> None:
         mutated = [
-            str(spec.target) for spec in self.program.graph_signature.output_specs if spec.kind is not OutputKind.USER_OUTPUT
+            str(spec.target)
+            for spec in self.program.graph_signature.output_specs
+            if spec.kind is not OutputKind.USER_OUTPUT
         ]
         if mutated:
             raise CaptureError(
@@ -109,7 +113,13 @@ class _Translation:
             elif spec.kind in _CONSTANT_KINDS and node is not None:
                 target = str(spec.target)
                 tensor = self._constant(target)
-                key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride(), tensor.dtype, tensor.numel() and 1)
+                key = (
+                    tensor.data_ptr(),
+                    tuple(tensor.shape),
+                    tensor.stride(),
+                    tensor.dtype,
+                    tensor.numel() and 1,
+                )
                 if tensor.numel() and key in shared:
                     self.names[node.name] = shared[key]
                     continue

@@ -91,9 +91,7 @@ class Node:
     @property
     def reads(self) -> tuple[str, ...]:
         """Names of the values this node reads, in order, with repetitions."""
-        return references(self.args) + tuple(
-            name for _, value in self.kwargs for name in references(value)
-        )
+        return references(self.args) + tuple(name for _, value in self.kwargs for name in references(value))
 
     def attribute(self, key: str) -> Arg:
         """The keyword argument ``key``; KeyError where there is none."""
@@ -113,7 +111,9 @@ class Graph:
     matrices: tuple[Matrix, ...] = ()
     banks: tuple[Bank, ...] = ()
     structure: object = field(default=None, compare=False, repr=False)
-    store: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor], compare=False, repr=False)
+    store: Mapping[str, torch.Tensor] = field(
+        default_factory=dict[str, torch.Tensor], compare=False, repr=False
+    )
     tables: Mapping[str, TileBank] = field(default_factory=dict[str, TileBank], compare=False, repr=False)
 
     def node(self, name: str) -> Node:

@@ -43,7 +43,9 @@ class _Reader:
             match = _TOKENS.match(text, position)
             if match is None:
                 raise ParseError(
-                    complaint("unreadable character in IR text", where=f"line {line}", got=repr(text[position]))
+                    complaint(
+                        "unreadable character in IR text", where=f"line {line}", got=repr(text[position])
+                    )
                 )
             kind = match.lastgroup or ""
             if kind != "space":
@@ -54,7 +56,9 @@ class _Reader:
     def fail(self, wanted: str) -> NoReturn:
         if self.at < len(self.tokens):
             _, got, line = self.tokens[self.at]
-            raise ParseError(complaint("IR text breaks off", where=f"line {line}", got=repr(got), allowed=wanted))
+            raise ParseError(
+                complaint("IR text breaks off", where=f"line {line}", got=repr(got), allowed=wanted)
+            )
         raise ParseError(complaint("IR text ends too early", allowed=wanted))
 
     def kind(self) -> str:
@@ -114,7 +118,13 @@ def _read_type(reader: _Reader) -> ValueType | None:
     dims: list[Dim] = []
     while not reader.accept("]"):
         kind = reader.kind()
-        dims.append(reader.integer() if kind == "number" else reader.string() if kind == "string" else reader.take("name"))
+        dims.append(
+            reader.integer()
+            if kind == "number"
+            else reader.string()
+            if kind == "string"
+            else reader.take("name")
+        )
         if not reader.peek("]"):
             reader.expect(",")
     return TensorType(name, tuple(dims))
@@ -263,5 +273,12 @@ def parse(text: str) -> Graph:
     if reader.at != len(reader.tokens):
         reader.fail("the end of the text")
     return Graph(
-        stage, name, tuple(inputs), tuple(constants), tuple(nodes), tuple(outputs), tuple(matrices), tuple(banks)
+        stage,
+        name,
+        tuple(inputs),
+        tuple(constants),
+        tuple(nodes),
+        tuple(outputs),
+        tuple(matrices),
+        tuple(banks),
     )

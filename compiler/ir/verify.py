@@ -64,7 +64,11 @@ def _names(graph: Graph) -> Iterator[str]:
     for node in graph.nodes:
         for name in node.reads:
             if name not in defined:
-                hint = "which is defined only after it: the order is wrong" if name in later else "which nothing defines"
+                hint = (
+                    "which is defined only after it: the order is wrong"
+                    if name in later
+                    else "which nothing defines"
+                )
                 yield f"%{node.name} ({node.op}) reads %{name}, {hint}"
         if node.name in defined:
             yield f"%{node.name} ({node.op}) has the name of an earlier {defined[node.name]}"
@@ -96,7 +100,11 @@ def _node(graph: Graph, node: Node) -> Iterator[str]:
         yield f"%{node.name} ({node.op}) has no placement"
     if node.placement is not None and node.placement.where not in ("photonic", "host"):
         yield f"%{node.name} is placed on {node.placement.where!r}; allowed: photonic, host"
-    if graph.stage != "nn" and node.placement and (node.placement.where == "photonic") != (node.op == "ll.mvm"):
+    if (
+        graph.stage != "nn"
+        and node.placement
+        and (node.placement.where == "photonic") != (node.op == "ll.mvm")
+    ):
         yield f"%{node.name} ({node.op}) is placed on {node.placement.where}: only ll.mvm runs on the chip"
     if node.op == "ll.mvm":
         yield from _mvm(graph, node)

@@ -12,7 +12,14 @@ from ..ir import Graph, Node
 _LINEAR = {"ll.linear", "aten.linear.default"}
 _CONVOLUTIONS = {
     f"aten.{name}"
-    for name in ("conv1d.default", "conv1d.padding", "conv2d.default", "conv2d.padding", "conv3d.default", "conv3d.padding")
+    for name in (
+        "conv1d.default",
+        "conv1d.padding",
+        "conv2d.default",
+        "conv2d.padding",
+        "conv3d.default",
+        "conv3d.padding",
+    )
 } | {"aten.convolution.default", "ll.conv2d"}
 _TRANSPOSED = {f"aten.conv_transpose{n}" for n in ("1d.default", "2d.input", "3d.input")}
 _PRODUCTS = {f"aten.{name}.default" for name in ("mm", "bmm", "matmul", "mv", "dot", "inner", "einsum")}

@@ -54,5 +54,3 @@ class FoldConstants:
         with torch.no_grad():
             value = resolve(op)(*args, **kwargs)
         return value.contiguous() if isinstance(value, torch.Tensor) else None
-
-

@@ -131,10 +131,14 @@ def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
                 continue
             tensor = graph.store[arg.name]
             if tensor.dtype not in _REAL:
-                faults.append(f"{node.origin.path} ({node.op}): its {role} is {tensor.dtype}".replace("torch.", ""))
+                faults.append(
+                    f"{node.origin.path} ({node.op}): its {role} is {tensor.dtype}".replace("torch.", "")
+                )
             elif not bool(torch.isfinite(tensor).all()):
                 bad = int((~torch.isfinite(tensor)).sum())
-                faults.append(f"{node.origin.path} ({node.op}): {bad} of {tensor.numel()} {role} values are NaN or inf")
+                faults.append(
+                    f"{node.origin.path} ({node.op}): {bad} of {tensor.numel()} {role} values are NaN or inf"
+                )
     if faults:
         raise CompileError(
             complaint(

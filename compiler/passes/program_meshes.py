@@ -12,7 +12,6 @@ from ...runtime.targets import Target
 from ..programming import GaugeSettings, program_unitaries
 from .base import Columns
 
-
 PHASE_COLUMNS = tuple(f"{side}.{part}" for side in ("left", "right") for part in ("theta", "sign", "phases"))
 """The columns that hold mesh settings: theta and sign, or phases, per side."""
 

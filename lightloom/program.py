@@ -1,0 +1,165 @@
+"""A compiled program as its user holds it: run it, explain it, price it, save it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from .compiler.passes.schedule import schedule as build_schedule
+from .runtime.artefact import load as load_body
+from .runtime.artefact import save as save_body
+from .runtime.energy import EnergyReport, energy
+from .runtime.errors import LightloomError, complaint
+from .runtime.executor import Progress, Runner
+from .runtime.program import MatrixStep, ProgramBody
+from .runtime.report.explain import Explanation, explain
+from .runtime.report.text import report
+from .runtime.schedule import Schedule
+from .runtime.targets import Target
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+STAGES = ("nn", "mvm", "tile", "program")
+
+
+class Program:
+    """A model compiled for a chip.
+
+    Call it with the model's inputs to run it on the simulator as the target describes it; :meth:`run` takes a
+    seed, an ideal chip, or the step executor. A program is never changed; it may be used from several threads
+    one run at a time.
+    """
+
+    def __init__(self, body: ProgramBody, pass_s: Mapping[str, float] | None = None) -> None:
+        self.body = body
+        self.pass_s: Mapping[str, float] = dict(pass_s or {})
+        """Seconds that each compiler pass took; empty for a loaded program."""
+        self._runner = Runner(body)
+
+    def __call__(self, *inputs: torch.Tensor) -> Any:
+        """Run on the simulated chip with seed 0. See :meth:`run`."""
+        return self.run(*inputs)
+
+    def run(
+        self,
+        *inputs: torch.Tensor,
+        seed: int = 0,
+        ideal: bool = False,
+        executor: str = "batched",
+        dtype: torch.dtype = torch.float32,
+        progress: Progress | None = None,
+    ) -> Any:
+        """Run the program.
+
+        Args:
+            inputs: One tensor per input of the model; any batch size, 0 included.
+            seed: Seed of the noise. Sample *i* sees the same noise whatever the batch size.
+            ideal: Switch every imperfection off: equals the eager model within rounding.
+            executor: ``batched`` (whole banks at once) or ``step`` (event by event, as hardware does).
+            dtype: float32, or float64 for integer codes that no rounding can move.
+            progress: Called after each step with (done, total, layer path).
+
+        Returns:
+            What the model returns.
+
+        Raises:
+            InputError: Wrong number, shape, dtype or values of inputs.
+        """
+        return self._runner.run(
+            inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress
+        )
+
+    @property
+    def target(self) -> Target:
+        """The chip that the program is compiled for."""
+        return self.body.target
+
+    def explain(self) -> Explanation:
+        """Every op: where it runs, why, its share of the MACs; every layer's tiles and utilisation."""
+        return explain(self.body)
+
+    @cached_property
+    def schedule(self) -> Schedule:
+        """Who runs where and when, for a batch of the example's size."""
+        return self.schedule_for(self.body.example_batch)
+
+    def schedule_for(self, batch: int) -> Schedule:
+        """The schedule of one run with this many samples."""
+        return build_schedule(self.body, batch)
+
+    @cached_property
+    def energy(self) -> EnergyReport:
+        """What the schedule costs, by part, layer and event."""
+        return energy(self.body, self.schedule)
+
+    def report(self) -> str:
+        """Latency, energy by part and layer, energy per MAC, and the assumptions behind them, as text."""
+        return report(self.body, self.schedule, self.energy)
+
+    def graph(self, level: Literal["bank", "step", "tile"] = "bank") -> nx.DiGraph:
+        """The dependency graph of banks, steps or tiles, with times and energy on its nodes."""
+        from .compiler.passes.schedule import dependency_graph
+
+        return dependency_graph(self.body, self.schedule, self.energy, level)
+
+    def dump(self, stage: str = "program") -> str:
+        """IR text of a stage: ``nn``, ``mvm``, ``tile`` or ``program``.
+
+        Raises:
+            LightloomError: an unknown stage.
+        """
+        if stage == "program":
+            return _show_steps(self.body)
+        if stage not in self.body.ir:
+            raise LightloomError(complaint("no IR of that stage", got=repr(stage), allowed=", ".join(STAGES)))
+        return self.body.ir[stage]
+
+    def save(self, path: str | Path) -> None:
+        """Write the program to a ``.loom`` file; on failure no file is left behind.
+
+        Raises:
+            ArtefactError: the file cannot be written.
+        """
+        save_body(self.body, path)
+
+    def __repr__(self) -> str:
+        banks = self.body.banks.values()
+        tiles = sum(bank.spec.tiles for bank in banks)
+        return f"Program({self.body.name!r} on {self.target.name!r}: {len(self.body.banks)} matrices, {tiles} tiles)"
+
+
+def load(path: str | Path) -> Program:
+    """Read a program from a ``.loom`` file. No code in the file is run.
+
+    Raises:
+        ArtefactError: the file is damaged, hostile or of another version.
+    """
+    return Program(load_body(path))
+
+
+def _show_steps(body: ProgramBody) -> str:
+    """The program's steps as text, one a line."""
+    from .compiler.ir.text import quote, show_arg, show_name, show_type
+
+    lines = [f"program {quote(body.name)} for {quote(body.target.name)} {{"]
+    lines += [f"  input {show_name(spec.name)}: {show_type(spec.type)}" for spec in body.inputs]
+    for step in body.steps:
+        head = f"  {show_name(step.name)}: {show_type(step.type)} ="
+        if isinstance(step, MatrixStep):
+            bias = f" + {show_name(step.bias)}" if step.bias else ""
+            spec = body.banks[step.bank].spec
+            tiles = (
+                f"{spec.tiles} tiles of {spec.ports} ports, {body.costs[step.name].vectors} vectors a sample"
+            )
+            lines.append(f"{head} bank {show_name(step.bank, '@')} * {show_name(step.input)}{bias} ({tiles})")
+        else:
+            args = [show_arg(arg) for arg in step.args]
+            args += [f"{key}={show_arg(value)}" for key, value in step.kwargs]
+            lines.append(f"{head} host {step.op}({', '.join(args)})")
+    lines += [f"  return {', '.join(map(show_arg, body.outputs))}", "}"]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,162 @@
+"""What runs where, and why: every op of a program, and every layer's tiles."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from ..program import MatrixStep, ProgramBody
+from .tables import Column, Table, si
+
+
+@dataclass(frozen=True, slots=True)
+class OpRow:
+    """One op: where it runs, why, and its multiply-accumulates (MACs) for one sample."""
+
+    name: str
+    path: str
+    op: str
+    where: str
+    reason: str
+    macs: int
+    mac_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One matrix on the chip: its tiles, the all-zero tiles left out, the share of mesh cells used, its layers."""
+
+    bank: str
+    layers: tuple[str, ...]
+    groups: int
+    rows: int
+    cols: int
+    grid: tuple[int, int]
+    tiles: int
+    zero_tiles: int
+    utilization: float
+    vectors_per_sample: int
+    overrides: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The answer to "what runs where, and why?". Prints as text; ``to_dict`` and ``to_json`` for programs."""
+
+    program: str
+    target: str
+    macs: int
+    photonic_macs: int
+    ops: tuple[OpRow, ...]
+    layers: tuple[LayerRow, ...]
+
+    @property
+    def headline(self) -> str:
+        """One line: the share of the multiply-accumulates on the chip, and the ops left on the host."""
+        share = self.photonic_macs / self.macs if self.macs else 0.0
+        host = sum(op.where == "host" for op in self.ops)
+        return f"{share:.1%} of {si(self.macs, 'MACs', 3)} per sample on the chip, {host} ops on the host"
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain dicts and lists."""
+        return {"headline": self.headline, **asdict(self)}
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        return json.dumps(self.to_dict(), indent=2)
+
+    def op_table(self) -> Table:
+        """One row an op."""
+        rows = tuple(
+            (op.path or op.name, op.op, op.where, op.macs, op.mac_share, op.reason) for op in self.ops
+        )
+        columns = (
+            Column("layer", "layer"),
+            Column("op", "op"),
+            Column("where", "runs on"),
+            Column("macs", "MACs", _count),
+            Column("mac_share", "share", _share),
+            Column("reason", "why"),
+        )
+        return Table(columns, rows, left=3)
+
+    def layer_table(self) -> Table:
+        """One row a bank."""
+        rows = tuple(
+            (
+                layer.bank + (" (overrides)" if layer.overrides else ""),
+                ", ".join(layer.layers),
+                (f"{layer.groups} x " if layer.groups > 1 else "") + f"{layer.rows} x {layer.cols}",
+                f"{layer.grid[0]} x {layer.grid[1]}",
+                layer.tiles,
+                layer.zero_tiles,
+                layer.utilization,
+                layer.vectors_per_sample,
+            )
+            for layer in self.layers
+        )
+        columns = (
+            Column("bank", "bank"),
+            Column("layers", "layers"),
+            Column("matrix", "matrix"),
+            Column("grid", "grid"),
+            Column("tiles", "tiles"),
+            Column("zero_tiles", "zero tiles"),
+            Column("utilization", "utilization", _share),
+            Column("vectors_per_sample", "vectors/sample"),
+        )
+        return Table(columns, rows, left=2)
+
+    def __str__(self) -> str:
+        title = f"{self.program} on {self.target}: {self.headline}"
+        return f"{title}\n\n{self.op_table()}\n\n{self.layer_table()}"
+
+
+def explain(body: ProgramBody) -> Explanation:
+    """Explain a program.
+
+    Args:
+        body: The program.
+
+    Returns:
+        Every op in program order with placement, reason and share of the MACs, and every bank.
+    """
+    total = sum(cost.macs for cost in body.costs.values())
+    ops: list[OpRow] = []
+    users: dict[str, list[MatrixStep]] = {name: [] for name in body.banks}
+    for step in body.steps:
+        macs = body.costs[step.name].macs
+        photonic = isinstance(step, MatrixStep)
+        if photonic:
+            users[step.bank].append(step)
+        op = type(step.geometry).__name__.removesuffix("Geometry").lower() if photonic else step.op
+        where = "chip" if photonic else "host"
+        ops.append(OpRow(step.name, step.path, op, where, step.reason, macs, macs / total if total else 0.0))
+    layers = tuple(_layer(body, name, steps) for name, steps in users.items())
+    photonic_macs = sum(op.macs for op in ops if op.where == "chip")
+    return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers)
+
+
+def _layer(body: ProgramBody, name: str, steps: list[MatrixStep]) -> LayerRow:
+    spec = body.banks[name].spec
+    return LayerRow(
+        bank=name,
+        layers=tuple(step.path or step.name for step in steps),
+        groups=spec.groups,
+        rows=spec.rows,
+        cols=spec.cols,
+        grid=(spec.grid_rows, spec.grid_cols),
+        tiles=spec.tiles,
+        zero_tiles=spec.grid_tiles - spec.tiles,
+        utilization=spec.utilization,
+        vectors_per_sample=sum(body.costs[step.name].vectors for step in steps),
+        overrides=name in body.layer_targets,
+    )
+
+
+def _count(macs: int) -> str:
+    return si(macs, "", 3).rstrip() if macs else ""
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}" if value else ""
