@@ -26,10 +26,12 @@ def turns32(phase_rad: ArrayLike) -> np.ndarray:
     phase = np.asarray(phase_rad, dtype=np.float64)
     if not np.isfinite(phase).all():
         raise InputError(complaint("A phase is NaN or infinite", allowed="finite radians"))
-    turns = phase * (1 / (2 * np.pi))
-    turns = turns - np.floor(turns)
-    # one turn rounds to 2**32, which wraps to 0
-    return (np.rint(turns * TURN).astype(np.uint64) & 0xFFFFFFFF).astype(np.uint32)
+    turns = np.atleast_1d(phase * (1 / (2 * np.pi)))
+    turns -= np.floor(turns)
+    turns *= TURN
+    np.rint(turns, out=turns)
+    turns[turns == TURN] = 0
+    return turns.astype(np.uint32).reshape(phase.shape)
 
 
 def radians(turns: ArrayLike) -> np.ndarray:

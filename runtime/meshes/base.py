@@ -66,6 +66,10 @@ class Mesh:
                     )
                 free = port + 2
 
+    def __hash__(self) -> int:
+        # meshes are cache keys: the windows of a wide one are too long to hash at every look-up
+        return hash((self.topology, self.ports, self.depth, self.cells))
+
     @property
     def depth(self) -> int:
         """Windows that light passes."""

@@ -141,10 +141,13 @@ _INNER = {"inline": "never", "cache": True, "fastmath": {"contract"}}
 
 
 @njit(**_INNER)
-def _cell(re_p, im_p, re_q, im_q, lo, hi, m):
-    """One cell on columns lo .. hi of the rows of its ports; m: re, im of m00, m01, m10, m11."""
+def _cell(re_p, im_p, re_q, im_q, m):
+    """One cell on the rows of its ports; m: re, im of m00, m01, m10, m11.
+
+    Takes whole slices: an index that might be negative would keep the loop from vector instructions.
+    """
     a, b, c, d, e, f, g, h = m
-    for k in range(lo, hi):
+    for k in range(len(re_p)):
         xr = re_p[k]
         xi = im_p[k]
         yr = re_q[k]
@@ -209,7 +212,8 @@ def _windows(ports, windows, n, phases, errors, t, spread, re, im):
         else:
             m = _perfect_cell_matrix(phases[t, k], phases[t, cells + k])
         reach = spread + windows[k]
-        _cell(re[p], im[p], re[p + 1], im[p + 1], max(0, p - reach), min(n, p + 2 + reach), m)
+        lo, hi, q = max(0, p - reach), min(n, p + 2 + reach), p + 1
+        _cell(re[p, lo:hi], im[p, lo:hi], re[q, lo:hi], im[q, lo:hi], m)
 
 
 @njit(cache=True)
