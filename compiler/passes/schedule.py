@@ -35,7 +35,7 @@ def dependency_graph(
     schedule: Schedule | None = None,
     energy: EnergyReport | None = None,
     level: Literal["bank", "step", "tile"] = "bank",
-) -> nx.DiGraph:
+) -> nx.DiGraph[str]:
     """The program as a directed graph; an edge goes from a result to what reads it.
 
     Args:
@@ -51,7 +51,7 @@ def dependency_graph(
     """
     if level not in LEVELS:
         raise CompileError(complaint("unknown graph level", got=repr(level), allowed=", ".join(LEVELS)))
-    graph: nx.DiGraph = nx.DiGraph(name=body.name, level=level)
+    graph: nx.DiGraph[str] = nx.DiGraph(name=body.name, level=level)
     joules = energy.run.by_row() if energy else {}
     makers: dict[str, set[str]] = {}
     for index, step in enumerate(body.steps):
@@ -68,9 +68,7 @@ def dependency_graph(
     return graph
 
 
-def _attributes(
-    body: ProgramBody, index: int, schedule: Schedule | None, joules: dict[str, float]
-) -> dict[str, Any]:
+def _attributes(body: ProgramBody, index: int, schedule: Schedule | None, joules: dict[str, float]) -> dict[str, Any]:
     step = body.steps[index]
     cost = body.costs[step.name]
     found: dict[str, Any] = {
@@ -103,7 +101,7 @@ def _times(schedule: Schedule, events: np.ndarray) -> dict[str, float]:
 
 
 def _add_tiles(
-    graph: nx.DiGraph,
+    graph: nx.DiGraph[str],
     body: ProgramBody,
     index: int,
     step: MatrixStep,

@@ -12,16 +12,18 @@ from .faults import close_names, shorten
 from .schema import Target
 from .toml import parse_target, read_target
 
+PACKAGE = __name__.rpartition(".")[0]
+
 
 def names() -> list[str]:
     """Names of the presets, sorted."""
-    folder = resources.files(__package__) / "presets"
+    folder = resources.files(PACKAGE) / "presets"
     return sorted(item.name.removesuffix(".toml") for item in folder.iterdir() if item.name.endswith(".toml"))
 
 
 @lru_cache
 def _preset(name: str) -> Target:
-    text = (resources.files(__package__) / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    text = (resources.files(PACKAGE) / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     return parse_target(text, name=f"preset {name}")
 
 

@@ -1,0 +1,178 @@
+"""What happened, counted: configurations, shots, samples, bytes. Energy is a price list over these counts.
+
+One stream of V vectors through a tile with r active rows and c active columns (edge tiles have fewer than
+``ports``) is ``V * shots`` windows, ``V * rails * c`` DAC samples (a modulator sample each) and
+``V * rails * r`` ADC samples (a detector sample each), each of which is scaled and accumulated digitally
+once. A configuration writes every phase shifter of both meshes and every attenuator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .meshes import mesh
+from .program import BankSpec, MatrixStep, ProgramBody, StepCost, TileBank
+from .targets.schema import MeshSpec, Target
+
+if TYPE_CHECKING:
+    from .schedule import Schedule
+
+HOST_BYTES = 4
+"""Bytes of one number on the host (float32)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Events of a run, or of a part of one. Counts add: ``a + b``, ``sum(parts, Counts())``.
+
+    ``tile_vectors``: vectors sent through tiles (one vector through two tiles counts two); ``shots``:
+    windows of light; ``accumulations``: digital results of the chip (scaled ADC samples and biases);
+    ``host_macs`` and ``host_elements``: multiply-accumulates and output elements of host ops.
+    """
+
+    configures: int = 0
+    phases_written: int = 0
+    tile_vectors: int = 0
+    shots: int = 0
+    dac_samples: int = 0
+    adc_samples: int = 0
+    accumulations: int = 0
+    memory_bytes: int = 0
+    host_macs: int = 0
+    host_elements: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        names = [item.name for item in dataclasses.fields(Counts)]
+        return Counts(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def to_dict(self) -> dict[str, int]:
+        """Counts by name."""
+        return dataclasses.asdict(self)
+
+
+def total(parts: Iterable[Counts]) -> Counts:
+    """Sum of counts."""
+    return sum(parts, Counts())
+
+
+def tile_sizes(extent: int, tile: int) -> tuple[int, ...]:
+    """Sizes of the tiles that cut an extent, the last one possibly smaller: ``(10, 4) -> (4, 4, 2)``."""
+    return tuple(min(tile, extent - start) for start in range(0, extent, tile))
+
+
+def active_rows(bank: TileBank) -> np.ndarray:
+    """Outputs that each tile of a bank really has, int64 (T,): ``ports`` but at the lower edge."""
+    return np.minimum(
+        bank.spec.ports, bank.spec.rows - bank.columns["row"].astype(np.int64) * bank.spec.ports
+    )
+
+
+def active_cols(bank: TileBank) -> np.ndarray:
+    """Inputs that each tile of a bank really has, int64 (T,): ``ports`` but at the right edge."""
+    return np.minimum(
+        bank.spec.ports, bank.spec.cols - bank.columns["col"].astype(np.int64) * bank.spec.ports
+    )
+
+
+def settings_per_tile(spec: MeshSpec | BankSpec) -> int:
+    """Phase shifters and attenuators of one tile: two meshes and one attenuator a port."""
+    return 2 * mesh(spec.topology, spec.ports).phases + spec.ports
+
+
+def number_bytes(bits: int | None) -> int:
+    """Whole bytes of a number of so many bits; a continuous one is a float32."""
+    return HOST_BYTES if bits is None else -(-bits // 8)
+
+
+def configure_counts(spec: MeshSpec | BankSpec, tiles: int) -> Counts:
+    """Counts of configuring ``tiles`` tiles: every setting is read from memory and written once."""
+    settings = tiles * settings_per_tile(spec)
+    return Counts(
+        configures=tiles,
+        phases_written=settings,
+        memory_bytes=settings * number_bytes(spec.phase_bits),
+    )
+
+
+def stream_counts(target: Target, vectors: int, rows: int, cols: int) -> Counts:
+    """Counts of streaming, from sums over the tiles: ``vectors`` of tile vectors, ``rows`` of active rows
+    times vectors, ``cols`` of active columns times vectors. For one tile: ``(V, V * r, V * c)``.
+
+    Memory: each input number is read once at the DAC's width, each ADC sample written at the ADC's width.
+    """
+    rails = target.encoding.rails
+    samples = rails * rows
+    return Counts(
+        tile_vectors=vectors,
+        shots=vectors * target.encoding.shots,
+        dac_samples=rails * cols,
+        adc_samples=samples,
+        accumulations=samples,
+        memory_bytes=cols * number_bytes(target.encoding.dac_bits)
+        + samples * number_bytes(target.detection.adc_bits),
+    )
+
+
+def host_counts(cost: StepCost, batch: int) -> Counts:
+    """Counts of a host op: its elements are written once and read once."""
+    return Counts(
+        host_macs=batch * cost.macs,
+        host_elements=batch * cost.elements,
+        memory_bytes=2 * HOST_BYTES * batch * cost.elements,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """Counts and core time of one step, configuration and execution apart."""
+
+    configuration: Counts
+    execution: Counts
+    configure_s: float
+    stream_s: float
+
+    @property
+    def all(self) -> Counts:
+        """Configuration and execution together."""
+        return self.configuration + self.execution
+
+
+def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
+    """Counts of every step of a scheduled run, by step name, in program order."""
+    found: dict[str, StepCounts] = {}
+    seconds = schedule.end_s - schedule.start_s
+    for step, events in zip(body.steps, schedule.by_step, strict=True):
+        cost = body.costs[step.name]
+        if not isinstance(step, MatrixStep):
+            found[step.name] = StepCounts(Counts(), host_counts(cost, schedule.batch), 0.0, 0.0)
+            continue
+        bank = body.banks[step.bank]
+        kinds = schedule.kind[events]
+        configures, streams = events[kinds == 0], events[kinds == 1]
+        vectors, tiles = schedule.vectors[streams], schedule.tile[streams]
+        execution = stream_counts(
+            body.target,
+            int(vectors.sum()),
+            int((vectors * active_rows(bank)[tiles]).sum()),
+            int((vectors * active_cols(bank)[tiles]).sum()),
+        )
+        if step.bias is not None:
+            biases = schedule.batch * cost.vectors * bank.spec.groups * bank.spec.rows
+            execution += Counts(accumulations=biases)
+        found[step.name] = StepCounts(
+            configure_counts(bank.spec, len(configures)),
+            execution,
+            float(seconds[configures].sum()),
+            float(seconds[streams].sum()),
+        )
+    return found
+
+
+def run_counts(body: ProgramBody, schedule: Schedule) -> Counts:
+    """Counts of the whole scheduled run."""
+    return total(step.all for step in step_counts(body, schedule).values())

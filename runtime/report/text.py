@@ -1,0 +1,113 @@
+"""The text report: latency, energy by part and by layer, assumptions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..counts import run_counts
+from ..energy import EnergyReport, peak_power
+from ..latency import latency, peak_ops_per_s
+from ..program import ProgramBody
+from ..schedule import Schedule
+from ..targets.schema import Target
+from .tables import Column, Table, percent, si
+
+
+def report(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
+    """Everything a scheduled run costs, as readable text.
+
+    Args: the program, its schedule for a batch, and the schedule's energy.
+    Returns: sections with aligned tables, ended by the target's assumptions with their sources.
+    """
+    sections: list[tuple[str, str]] = [
+        (f"{body.name} on {body.target.name}, batch {schedule.batch}", headline(body, schedule, energy)),
+        ("Latency", str(latency(body, schedule))),
+        ("Schedule by layer", str(schedule.table())),
+        ("Energy by part, per inference", parts_table(energy)),
+        ("Energy by item, of the run", str(energy.table())),
+        ("Energy by layer, of the run", str(energy.layers())),
+        ("Counts of the run", counts_text(body, schedule)),
+        ("The chip's numbers and where they come from", assumptions(body.target)),
+    ]
+    return "\n\n".join(f"{title}\n{'=' * len(title)}\n{text}" for title, text in sections) + "\n"
+
+
+def headline(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
+    """The figures that matter most, one a line."""
+    peak = peak_power(body.target)
+    shared = energy.configuration_reuse
+    lines = {
+        "latency": f"{si(schedule.makespan_s, 's')} ({schedule.ratio:.3f} times the lower bound)",
+        "energy per inference, execution only": si(energy.per_inference_j, "J"),
+        "energy per inference, amortised": f"{si(energy.amortised_j, 'J')} "
+        f"(configuration over {shared}, calibration over {energy.reuse} inferences)",
+        "energy per MAC, execution only": si(energy.per_mac_j, "J"),
+        "energy per MAC, amortised": si(energy.amortised_per_mac_j, "J"),
+        "average power of the run": si(energy.average_power_w, "W"),
+        "peak of the chip": f"{si(peak_ops_per_s(body.target), 'op/s')}, {si(peak.total_w, 'W')} "
+        f"of which lasers {si(peak.laser_w, 'W')}",
+        "weights": "stay on the chip between runs"
+        if energy.resident
+        else "change during a run: the cores hold fewer tiles than the program has",
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines.items())
+
+
+def parts_table(energy: EnergyReport) -> str:
+    """Energy of one inference by part: execution only, and amortised."""
+    execution, amortised = energy.execution.by_part(), energy.amortised.by_part()
+    rows = [
+        (part, execution[part] / energy.batch, amortised[part], percent(amortised[part], energy.amortised_j))
+        for part in execution
+    ]
+    rows.append(("total", energy.per_inference_j, energy.amortised_j, percent(1, 1)))
+    columns = (
+        Column("part", "part"),
+        Column("execution_j", "execution only", _joules),
+        Column("amortised_j", "amortised", _joules),
+        Column("share", "share"),
+    )
+    return str(Table(columns, tuple(rows)))
+
+
+def counts_text(body: ProgramBody, schedule: Schedule) -> str:
+    """Counts of the run, one a line."""
+    rows = tuple(
+        (name.replace("_", " "), value) for name, value in run_counts(body, schedule).to_dict().items()
+    )
+    grouped: Callable[[int], str] = "{:,}".format
+    return str(Table((Column("event", "event"), Column("count", "count", grouped)), rows))
+
+
+def assumptions(target: Target) -> str:
+    """Every number of the target with its kind and source, assumed ones first."""
+    lines: list[str] = []
+    titles = {
+        "assumed": "Assumed (change these first)",
+        "quoted": "Quoted from publications",
+        "measured": "Measured",
+    }
+    for kind, title in titles.items():
+        paths = [path for path, item in target.provenance.items() if item.kind == kind]
+        if not paths:
+            continue
+        lines.append(f"{title}:")
+        for path in paths:
+            part, _, name = path.partition(".")
+            item = target.provenance[path]
+            value = getattr(getattr(target, part), name)
+            lines.append(f"  {path} = {_quantity(value, item.unit)}: {item.source}")
+    return "\n".join(lines) if lines else "no number of this target has a source"
+
+
+def _quantity(value: float, unit: str) -> str:
+    if unit == "1":
+        return f"{value:g}"
+    # Prefixes suit quantities that start with a unit, not decibels, bits or counts.
+    prefixed = unit in ("s", "W", "A", "Hz", "rad", "op/s", "A/W", "A/sqrt(Hz)") or unit.startswith("J")
+    return si(value, unit) if prefixed else f"{value:g} {unit}"
+
+
+def _joules(value: float) -> str:
+    return si(value, "J")

@@ -1,0 +1,154 @@
+"""The schedule: which core does what, when. A table of arrays, walked by the step executor."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from .program import ProgramBody
+from .report.tables import Column, Table, csv_text, si
+
+
+class EventKind(IntEnum):
+    """What an event does: program a tile, send vectors through it, or run a host op."""
+
+    CONFIGURE = 0
+    STREAM = 1
+    HOST = 2
+
+
+COLUMNS = {
+    "kind": np.uint8,
+    "step": np.int32,
+    "tile": np.int32,
+    "core": np.int32,
+    "start_s": np.float64,
+    "end_s": np.float64,
+    "vectors": np.int64,
+}
+"""Columns of the table and their types, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Events in start order, one row each, in columns of equal length.
+
+    - ``kind`` uint8: an :class:`EventKind`; ``step`` int32: index into ``body.steps``.
+    - ``tile`` int32: row of the bank's table, -1 on the host; ``core`` int32: -1 on the host.
+    - ``start_s, end_s`` float64: seconds from the start of the run.
+    - ``vectors`` int64: input vectors of the whole batch that the event sends (STREAM), else 0.
+
+    ``steps`` names the program's steps; ``batch`` is the number of samples; ``makespan_s`` the end of the
+    last event; ``lower_bound_s`` what no schedule on this chip can beat.
+    """
+
+    steps: tuple[str, ...]
+    batch: int
+    kind: np.ndarray
+    step: np.ndarray
+    tile: np.ndarray
+    core: np.ndarray
+    start_s: np.ndarray
+    end_s: np.ndarray
+    vectors: np.ndarray
+    makespan_s: float
+    lower_bound_s: float
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @property
+    def ratio(self) -> float:
+        """Makespan over its lower bound, 1 for an empty schedule."""
+        return self.makespan_s / self.lower_bound_s if self.lower_bound_s else 1.0
+
+    @cached_property
+    def by_step(self) -> tuple[np.ndarray, ...]:
+        """Rows of each step's events, in start order; one array of row numbers a step."""
+        order = np.argsort(self.step, kind="stable")
+        edges = np.searchsorted(self.step[order], np.arange(len(self.steps) + 1))
+        return tuple(order[edges[i] : edges[i + 1]] for i in range(len(self.steps)))
+
+    def verify(self, body: ProgramBody) -> None:
+        """Check the schedule against its program.
+
+        Raises VerifyError listing what is wrong: an event on the wrong step, tile or core, of the wrong
+        length, overlapping another on its core, streaming a tile that its core does not hold, a tile not
+        streamed exactly once, or a step that starts before its inputs are there.
+        """
+        from .schedule_check import verify
+
+        verify(self, body)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scalars and a list for each column, JSON-ready; ``kind`` by name."""
+        columns = {name: getattr(self, name).tolist() for name in COLUMNS}
+        columns["kind"] = [EventKind(kind).name.lower() for kind in columns["kind"]]
+        return {
+            "batch": self.batch,
+            "makespan_s": self.makespan_s,
+            "lower_bound_s": self.lower_bound_s,
+            "steps": list(self.steps),
+            **columns,
+        }
+
+    def to_json(self, indent: int | None = None) -> str:
+        """The dict as JSON."""
+        return json.dumps(self.to_dict(), indent=indent)
+
+    def to_csv(self) -> str:
+        """One line an event, with the step's name."""
+        data = self.to_dict()
+        names = [self.steps[index] for index in data["step"]]
+        rows = list(zip(*(data[name] for name in COLUMNS), names, strict=True))
+        return csv_text([*COLUMNS, "name"], rows)
+
+    def table(self) -> Table:
+        """One row a step: its events, tiles, cores, times."""
+        rows: list[tuple[Any, ...]] = []
+        for name, events in zip(self.steps, self.by_step, strict=True):
+            kinds = self.kind[events]
+            streams = events[kinds == EventKind.STREAM]
+            work = events[kinds != EventKind.CONFIGURE]
+            rows.append(
+                (
+                    name,
+                    "host" if (kinds == EventKind.HOST).any() else "chip",
+                    len(streams),
+                    int((kinds == EventKind.CONFIGURE).sum()),
+                    len(np.unique(self.core[streams])),
+                    int(self.vectors[streams].max(initial=0)),
+                    float(self.start_s[work].min(initial=np.inf)) if len(work) else 0.0,
+                    float(self.end_s[work].max(initial=0.0)),
+                    float((self.end_s[events] - self.start_s[events]).sum()),
+                )
+            )
+        columns = (
+            Column("step", "step"),
+            Column("where", "where"),
+            Column("tiles", "tiles"),
+            Column("configures", "configures"),
+            Column("cores", "cores"),
+            Column("vectors", "vectors"),
+            Column("start_s", "start", _seconds),
+            Column("end_s", "end", _seconds),
+            Column("busy_s", "core time", _seconds),
+        )
+        notes = {"batch": self.batch, "makespan_s": self.makespan_s, "lower_bound_s": self.lower_bound_s}
+        return Table(columns, tuple(rows), left=2, notes=notes)
+
+    def __str__(self) -> str:
+        head = (
+            f"schedule of {len(self)} events for a batch of {self.batch}: {_seconds(self.makespan_s)}, "
+            f"{self.ratio:.3f} times the lower bound of {_seconds(self.lower_bound_s)}"
+        )
+        return f"{head}\n{self.table()}"
+
+
+def _seconds(value: float) -> str:
+    return si(value, "s")

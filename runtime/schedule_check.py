@@ -1,0 +1,178 @@
+"""The rules that a schedule must keep, checked on whole columns."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import VerifyError, complaint
+from .latency import host_s, stream_s
+from .program import MatrixStep, ProgramBody
+from .schedule import COLUMNS, EventKind, Schedule
+from .walk import reads
+
+# Times are sums of float64: equal durations may differ by rounding, relative to the time on the clock.
+TOLERANCE = 1e-9
+SHOWN = 10
+
+
+def verify(schedule: Schedule, body: ProgramBody) -> None:
+    """Check every rule, see :meth:`Schedule.verify`. Raises VerifyError with the faults found."""
+    faults = _shape(schedule, body)
+    if not faults:
+        faults = _order(schedule) + _resources(schedule, body)
+        for index in range(len(body.steps)):
+            faults += _step(schedule, body, index)
+        faults += _dependencies(schedule, body)
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more"] if len(faults) > SHOWN else []
+        lines = "\n".join(f"  - {fault}" for fault in faults[:SHOWN] + more)
+        raise VerifyError(f"the schedule of {body.name!r} breaks {len(faults)} rules:\n{lines}")
+
+
+def _shape(schedule: Schedule, body: ProgramBody) -> list[str]:
+    """Names, lengths, types and ranges: what the other rules index with."""
+    names = tuple(step.name for step in body.steps)
+    if schedule.steps != names:
+        return [complaint("the schedule is of another program", got=schedule.steps, allowed=str(names))]
+    lengths = {name: getattr(schedule, name).shape for name in COLUMNS}
+    if len(set(lengths.values())) != 1 or len(lengths["kind"]) != 1:
+        return [complaint("columns of unequal length", got=lengths)]
+    faults: list[str] = []
+    ranges = {"kind": (0, 2), "step": (0, len(names) - 1), "core": (-1, body.target.mesh.cores - 1)}
+    for name, (low, high) in ranges.items():
+        column = getattr(schedule, name)
+        wrong = np.flatnonzero((column < low) | (column > high))
+        if len(wrong):
+            faults.append(
+                complaint(
+                    f"no such {name}",
+                    where=f"event {wrong[0]}",
+                    got=int(column[wrong[0]]),
+                    allowed=f"{low} to {high}",
+                )
+            )
+    for name in ("start_s", "end_s"):
+        if not np.isfinite(getattr(schedule, name)).all():
+            faults.append(complaint("a time that is not a number", where=name))
+    return faults
+
+
+def _order(schedule: Schedule) -> list[str]:
+    faults: list[str] = []
+    start, end = schedule.start_s, schedule.end_s
+    backwards = np.flatnonzero(np.diff(start) < 0)
+    if len(backwards):
+        faults.append(complaint("events out of start order", where=f"event {backwards[0] + 1}"))
+    if len(start) and start[0] < 0:
+        faults.append(complaint("an event before the run starts", where="event 0", got=float(start[0])))
+    negative = np.flatnonzero(end < start)
+    if len(negative):
+        faults.append(complaint("an event that ends before it starts", where=f"event {negative[0]}"))
+    makespan = float(end.max(initial=0.0))
+    if schedule.makespan_s != makespan:
+        faults.append(
+            complaint("a makespan that is not the last end", got=schedule.makespan_s, allowed=str(makespan))
+        )
+    if not 0 <= schedule.lower_bound_s <= makespan:
+        faults.append(
+            complaint(
+                "a lower bound above the makespan", got=schedule.lower_bound_s, allowed=f"0 to {makespan}"
+            )
+        )
+    return faults
+
+
+def _resources(schedule: Schedule, body: ProgramBody) -> list[str]:
+    """One event at a time on a core and on the host; a core streams only the tile that it holds."""
+    faults: list[str] = []
+    order = np.lexsort((np.arange(len(schedule)), schedule.core))
+    core, start, end = schedule.core[order], schedule.start_s[order], schedule.end_s[order]
+    overlap = np.flatnonzero((core[1:] == core[:-1]) & (start[1:] < end[:-1]))
+    if len(overlap):
+        first, second = order[overlap[0]], order[overlap[0] + 1]
+        where = f"core {core[overlap[0]]}" if core[overlap[0]] >= 0 else "host"
+        faults.append(complaint("two events at once", where=f"{where}, events {first} and {second}"))
+
+    chip = order[core >= 0]
+    host = order[core < 0]
+    if (schedule.kind[chip] == EventKind.HOST).any() or (schedule.kind[host] != EventKind.HOST).any():
+        return [*faults, complaint("a host op on a core, or a tile on the host")]
+    banks = {name: index for index, name in enumerate(body.banks)}
+    bank_of = np.array([banks[s.bank] if isinstance(s, MatrixStep) else -1 for s in body.steps], np.int64)
+    # Position of the last configuration at or before each event of the same core.
+    here = np.arange(len(chip))
+    configured = np.where(schedule.kind[chip] == EventKind.CONFIGURE, here, -1)
+    last = np.maximum.accumulate(configured) if len(chip) else configured
+    streams = np.flatnonzero(schedule.kind[chip] == EventKind.STREAM)
+    source = last[streams]
+    bank, tile = bank_of[schedule.step[chip]], schedule.tile[chip]
+    held = (source >= 0) & (schedule.core[chip][source] == schedule.core[chip][streams])
+    held &= (bank[source] == bank[streams]) & (tile[source] == tile[streams])
+    wrong = streams[~held]
+    if len(wrong):
+        event = chip[wrong[0]]
+        faults.append(
+            complaint(
+                "a stream through a tile that its core does not hold",
+                where=f"event {event}, step {body.steps[schedule.step[event]].name}",
+                got=f"tile {schedule.tile[event]} on core {schedule.core[event]}",
+            )
+        )
+    return faults
+
+
+def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
+    """The right events for one step, of the right length."""
+    step, events = body.steps[index], schedule.by_step[index]
+    cost, target = body.costs[step.name], body.target
+    kinds = schedule.kind[events]
+    faults: list[str] = []
+    if isinstance(step, MatrixStep):
+        vectors = schedule.batch * cost.vectors
+        tiles = body.banks[step.bank].spec.tiles if vectors else 0
+        streams = events[kinds == EventKind.STREAM]
+        if (kinds == EventKind.HOST).any():
+            faults.append(complaint("a matrix step on the host", where=step.name))
+        if not np.array_equal(np.sort(schedule.tile[streams]), np.arange(tiles)):
+            faults.append(
+                complaint(
+                    "tiles are not streamed once each", where=step.name, got=f"{len(streams)} streams",
+                    allowed=f"tiles 0 to {tiles - 1}, once each" if tiles else "none",
+                )
+            )  # fmt: skip
+        if (schedule.vectors[streams] != vectors).any():
+            faults.append(complaint("a stream of the wrong vectors", where=step.name, allowed=str(vectors)))
+        expected = np.where(kinds == EventKind.STREAM, stream_s(target, vectors), target.timing.reconfigure_s)
+    else:
+        if kinds.tolist() != [EventKind.HOST]:
+            faults.append(
+                complaint("a host step is one host event", where=step.name, got=f"{len(events)} events")
+            )
+        expected = np.full(
+            len(events), host_s(target, schedule.batch * cost.macs, schedule.batch * cost.elements)
+        )
+    end = schedule.end_s[events]
+    off = np.abs(end - schedule.start_s[events] - expected) > TOLERANCE * (expected + end)
+    if off.any():
+        event = events[np.flatnonzero(off)[0]]
+        faults.append(complaint("an event of the wrong length", where=f"event {event}, step {step.name}"))
+    return faults
+
+
+def _dependencies(schedule: Schedule, body: ProgramBody) -> list[str]:
+    faults: list[str] = []
+    done: dict[str, float] = {}
+    for step, events in zip(body.steps, schedule.by_step, strict=True):
+        work = events[schedule.kind[events] != EventKind.CONFIGURE]
+        ready = max((done.get(name, 0.0) for name in reads(step)), default=0.0)
+        if len(work) and schedule.start_s[work].min() < ready:
+            faults.append(
+                complaint(
+                    "a step starts before its inputs are there",
+                    where=step.name,
+                    got=f"{schedule.start_s[work].min()} s",
+                    allowed=f"from {ready} s",
+                )
+            )
+        done[step.name] = float(schedule.end_s[work].max(initial=ready))
+    return faults

@@ -1,0 +1,91 @@
+"""The presets: complete, sourced, and true to what was published."""
+
+import pytest
+
+from lightloom.runtime import targets
+from lightloom.runtime.energy import peak_power
+from lightloom.runtime.errors import TargetError
+from lightloom.runtime.latency import peak_ops_per_s
+from lightloom.runtime.targets import Target
+from lightloom.runtime.targets.edit import numbers
+from lightloom.runtime.targets.toml import DEFAULT_SOURCE
+
+
+def test_the_presets_are_listed():
+    assert targets.list() == ["ideal", "lightmatter2025", "mzi16", "mzi64"]
+
+
+@pytest.mark.parametrize("name", targets.list())
+class TestEveryPreset:
+    def test_every_number_has_a_unit_a_source_and_a_kind(self, name):
+        target = targets.get(name)
+        assert set(target.provenance) == set(numbers(target))
+        defaults = [path for path, item in target.provenance.items() if item.source == DEFAULT_SOURCE]
+        assert defaults == ["mesh.chip_seed"]
+
+    def test_its_name_is_its_file(self, name):
+        assert targets.get(name).name == name
+
+    def test_it_survives_toml_and_json(self, name):
+        target = targets.get(name)
+        assert targets.parse_target(targets.dump_target(target)) == target
+        assert Target.model_validate_json(target.model_dump_json()) == target
+        assert Target.model_validate(target.model_dump()) == target
+
+
+def test_lightmatter_reproduces_the_published_rate_and_power():
+    """Nature 640, 368 (2025): 65.5 TOPS, 78 W electrical, 1.6 W optical; fields within 1 per mille."""
+    target = targets.get("lightmatter2025")
+    power = peak_power(target)
+    assert peak_ops_per_s(target) == pytest.approx(65.5e12, rel=1e-3)
+    assert power.electrical_w == pytest.approx(78, rel=1e-3)
+    assert power.launched_w == pytest.approx(1.6, rel=1e-3)
+
+
+def test_published_figures_are_marked_apart_from_assumptions():
+    target = targets.get("lightmatter2025")
+    assert target.provenance["mesh.ports"].kind == "quoted"
+    assert target.provenance["energy.adc_j_per_sample"].kind == "assumed"
+
+
+def test_ideal_has_no_imperfection():
+    target = targets.get("ideal")
+    bits = (
+        target.mesh.phase_bits,
+        target.mesh.attenuator_bits,
+        target.encoding.dac_bits,
+        target.detection.adc_bits,
+    )
+    assert bits == (None,) * 4
+    assert not target.detection.noise
+    assert target.mesh.phase_error_rad == target.mesh.splitter_error_rad == 0
+
+
+def test_mzi16_differs_from_mzi64_in_size_alone():
+    small, large = targets.get("mzi16"), targets.get("mzi64")
+    assert (small.mesh.ports, large.mesh.ports) == (16, 64)
+    assert small.energy == large.energy
+    assert small.timing == large.timing
+
+
+def test_an_unknown_preset_names_the_close_ones():
+    with pytest.raises(TargetError, match=r"unknown target; got 'mzi63'.*mzi64"):
+        targets.get("mzi63")
+
+
+def test_an_unknown_preset_without_close_ones_names_all():
+    with pytest.raises(TargetError, match=r"[Kk]nown: ideal, lightmatter2025, mzi16, mzi64"):
+        targets.get("quantum")
+
+
+def test_get_takes_a_target_or_a_path(tmp_path):
+    target = targets.get("mzi16")
+    path = tmp_path / "own.toml"
+    targets.write_target(target, path)
+    assert targets.get(target) is target
+    assert targets.get(path) == targets.get(str(path)) == Target.from_toml(path) == target
+
+
+def test_get_refuses_what_is_no_target():
+    with pytest.raises(TargetError, match="not a target; got 3"):
+        targets.get(3)  # type: ignore[arg-type]
