@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from .bankloop import BankTables, ChipArithmetic, ColumnRecord, forward
 from .banks import assembled_matrix, bank_mesh, effective_matrices
-from .geometry import blocks, output_shape, pad, store
+from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
+from .geometry import blocks, output_shape, pad, store, vector_count
 from .layout import leading_positions, samples_back, samples_first
 from .program import Conv2dGeometry, MatrixStep, ProgramBody, TileBank
 
@@ -96,9 +97,7 @@ class BatchedMatrices:
     def _chip_for_target(self, bank: TileBank) -> ChipArithmetic:
         return ChipArithmetic.of(self.body.target_for(bank.spec.name), bank_mesh(bank).depth)
 
-    def __call__(
-        self, index: int, step: MatrixStep, x: Tensor, bias: Tensor | None, options: RunOptions
-    ) -> Tensor:
+    def __call__(self, index: int, step: MatrixStep, x: Tensor, bias: Tensor | None, options: RunOptions) -> Tensor:
         """The result of matrix step ``index`` of the program, bias included, in the dtype of the run."""
         x = x.to(options.dtype)
         if options.ideal:
@@ -109,6 +108,20 @@ class BatchedMatrices:
         flat = samples_first(x, before, options.samples)
         result = self._through_bank(index, step, flat, bias, options)
         return samples_back(result, before, options.samples, tuple(x.shape))
+
+    def counts(self, step: MatrixStep, shape: tuple[int, ...]) -> Counts:
+        """What a matrix step does with an input of this shape: every tile configured once, every vector sent."""
+        bank = self.body.banks[step.bank]
+        spec = bank.spec
+        vectors = vector_count(shape, step.geometry)
+        if not vectors or not spec.tiles:
+            configured, streamed = Counts(), Counts()
+        else:
+            configured = configure_counts(spec, spec.tiles)
+            rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
+            streamed = stream_counts(self.body.target, vectors * spec.tiles, vectors * rows, vectors * cols)
+        biased = 0 if step.bias is None else vectors * spec.groups * spec.rows
+        return configured + streamed + Counts(accumulations=biased)
 
     def _through_bank(
         self, index: int, step: MatrixStep, x: Tensor, bias: Tensor | None, options: RunOptions
@@ -171,9 +184,7 @@ class BatchedMatrices:
         seed = options.seed if target.mesh.phase_error_rad > 0 and not self.exact else 0
 
         def make() -> tuple[int, BankTables]:
-            matrices = effective_matrices(
-                bank, target, seed=seed, ideal=self.exact, bank_index=self._bank_index[name]
-            )
+            matrices = effective_matrices(bank, target, seed=seed, ideal=self.exact, bank_index=self._bank_index[name])
             if self.exact and target.detection.kind == "intensity":
                 matrices = matrices.to(torch.complex128)
             tables = BankTables.build(bank, self._chip(bank), matrices.to(options.device), options.dtype)

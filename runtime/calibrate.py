@@ -38,9 +38,7 @@ def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARG
         InputError: no samples in the data, data that does not fit the program, or a margin below 1.
     """
     if not margin >= 1:
-        raise InputError(
-            complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1")
-        )
+        raise InputError(complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1"))
     batches = [_as_inputs(item) for item in data]
     if not any(item[0].numel() for item in batches if item):
         raise InputError(

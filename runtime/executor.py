@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
+from .counts import Counts, host_counts
+from .dealing import deal
+from .device import PhotonicDevice
 from .errors import InputError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
 from .program import MatrixStep, ProgramBody, TileBank
-from .values import DTYPES, Ref
-from .walk import Values, reads, run_host_step, structured
+from .schedule import COLUMNS, Schedule
+from .simulator import SimulatorDevice
+from .stepper import Stepper
+from .values import Ref
+from .walk import Values, declared, reads, run_host_step, structured
 
 EXECUTORS = ("batched", "step")
 Progress = Callable[[int, int, str], None]
@@ -30,6 +37,10 @@ class Runner:
         engine: of the batched executor: ``auto``, ``fused`` (numba) or ``plain`` (torch).
         block_bytes: largest block of im2col vectors at a time.
         cache_bytes: most bytes of tables kept between runs.
+        schedule: batch size -> schedule, for the step executor; dealt to the target's cores by default.
+        chip, exact: see :class:`.batched.BatchedMatrices`; for calibration.
+
+    ``counts`` tells what the last run did.
     """
 
     def __init__(
@@ -39,10 +50,14 @@ class Runner:
         *,
         block_bytes: int = 16 << 20,
         cache_bytes: int = 4 << 30,
+        schedule: Callable[[int], Schedule] | None = None,
         chip: Callable[[TileBank], ChipArithmetic] | None = None,
         exact: bool = False,
     ) -> None:
         self.body = body
+        self.counts = Counts()
+        self._block_bytes = block_bytes
+        self._schedule = schedule or (lambda batch: deal(body, batch))
         self._matrices = BatchedMatrices(
             body, engine=engine, block_bytes=block_bytes, cache_bytes=cache_bytes, chip=chip, exact=exact
         )
@@ -58,6 +73,7 @@ class Runner:
         dtype: torch.dtype = torch.float32,
         progress: Progress | None = None,
         observe: RecordObserver | None = None,
+        device: PhotonicDevice | None = None,
     ) -> Any:
         """Run the program.
 
@@ -71,6 +87,7 @@ class Runner:
             dtype: float32, or float64, which reproduces converter codes exactly.
             progress: called after each step.
             observe: called with each matrix step, its tables and :class:`ColumnRecord` (batched, not ideal).
+            device: what the step executor drives; a :class:`SimulatorDevice` by default.
 
         Returns:
             What the model returns: tensors in the tree of tuples, lists and dicts of ``body.structure``.
@@ -81,36 +98,60 @@ class Runner:
         self._check_options(executor, dtype, ideal, observe)
         body = self.body
         named = check_inputs(body.inputs, inputs, dtype)
-        device = inputs[0].device if inputs else torch.device("cpu")
+        place = inputs[0].device if inputs and executor == "batched" else torch.device("cpu")
         samples = batch_size(body.inputs, named, body.example_batch)
-        options = RunOptions(seed, ideal, dtype, device, samples, observe)
-        values = Values(body, named, dtype, device)
+        options = RunOptions(seed, ideal, dtype, place, samples, observe)
+        values = Values(body, named, dtype, place)
+        if executor == "step":
+            self._step_by_step(values, options, device)
+        else:
+            self._whole_banks(values, options, progress)
+        return collect_outputs(body, values)
+
+    def _whole_banks(self, values: Values, options: RunOptions, progress: Progress | None) -> None:
+        body = self.body
+        counts = Counts()
         for index, step in enumerate(body.steps):
             if isinstance(step, MatrixStep):
-                values[step.name] = self._matrix_step(index, step, values, options)
+                x = matrix_input(body, step, values)
+                bias = None if step.bias is None else values[step.bias]
+                result = self._matrices(index, step, x, bias, options)
+                values[step.name] = declared(step, result, options.dtype)
+                counts += self._matrices.counts(step, tuple(x.shape))
             else:
                 values[step.name] = run_host_step(step, values)
+                counts += host_counts(body.costs[step.name], options.samples)
             values.release(reads(step))
             if progress is not None:
                 progress(index + 1, len(body.steps), step.path or step.name)
-        return collect_outputs(body, values)
+        self.counts = counts
 
-    def _matrix_step(self, index: int, step: MatrixStep, values: Values, options: RunOptions) -> Tensor:
-        x = matrix_input(self.body, step, values)
-        bias = None if step.bias is None else values[step.bias]
-        return declared(step, self._matrices(index, step, x, bias, options), options.dtype)
+    def _step_by_step(self, values: Values, options: RunOptions, device: PhotonicDevice | None) -> None:
+        body = self.body
+        if device is None:
+            device = SimulatorDevice(
+                body.target,
+                options.seed,
+                ideal=options.ideal,
+                dtype=options.dtype,
+                layer_targets=body.layer_targets,
+            )
+
+        def fetch(step: MatrixStep, values: Values) -> Tensor:
+            return matrix_input(body, step, values)
+
+        stepper = Stepper(body, device, options, fetch=fetch, block_bytes=self._block_bytes)
+        schedule = self._schedule(options.samples) if options.samples else _empty(body)
+        stepper.run(schedule, values)
+        self.counts = stepper.counts
 
     @staticmethod
     def _check_options(executor: str, dtype: torch.dtype, ideal: bool, observe: object) -> None:
         if executor not in EXECUTORS:
-            raise InputError(
-                complaint("unknown executor", got=repr(executor), allowed=" or ".join(EXECUTORS))
-            )
+            raise InputError(complaint("unknown executor", got=repr(executor), allowed=" or ".join(EXECUTORS)))
         if dtype not in (torch.float32, torch.float64):
             raise InputError(
-                complaint(
-                    "a run computes in one of two dtypes", got=dtype, allowed="torch.float32, torch.float64"
-                )
+                complaint("a run computes in one of two dtypes", got=dtype, allowed="torch.float32, torch.float64")
             )
         if observe is not None and (ideal or executor != "batched"):
             raise InputError(
@@ -128,16 +169,16 @@ def matrix_input(body: ProgramBody, step: MatrixStep, values: Values) -> Tensor:
     return x
 
 
-def declared(step: MatrixStep, result: Tensor, run_dtype: torch.dtype) -> Tensor:
-    """A matrix result in the dtype the program declares; a float64 run keeps float64 for float32."""
-    dtype = DTYPES[step.type.dtype]
-    return result if dtype == torch.float32 and run_dtype == torch.float64 else result.to(dtype)
-
-
 def collect_outputs(body: ProgramBody, values: Values) -> Any:
     """The outputs of a run in the tree that the model returned."""
     leaves = [values[arg.name] if isinstance(arg, Ref) else arg for arg in body.outputs]
     return structured(body.structure, leaves)
+
+
+def _empty(body: ProgramBody) -> Schedule:
+    """The schedule of no samples: no events."""
+    columns = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
+    return Schedule(tuple(step.name for step in body.steps), 0, makespan_s=0.0, lower_bound_s=0.0, **columns)
 
 
 def run(

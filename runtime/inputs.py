@@ -12,9 +12,7 @@ from .program import InputSpec
 from .values import DTYPES, Dim
 
 
-def check_inputs(
-    specs: Sequence[InputSpec], inputs: Sequence[object], run_dtype: torch.dtype
-) -> dict[str, Tensor]:
+def check_inputs(specs: Sequence[InputSpec], inputs: Sequence[object], run_dtype: torch.dtype) -> dict[str, Tensor]:
     """The inputs by name, checked against what the program declares.
 
     Args:
@@ -30,9 +28,7 @@ def check_inputs(
     """
     if len(inputs) != len(specs):
         wanted = ", ".join(f"{spec.name} {_describe(spec)}" for spec in specs) or "none"
-        raise InputError(
-            complaint("wrong number of inputs", got=len(inputs), allowed=f"{len(specs)}: {wanted}")
-        )
+        raise InputError(complaint("wrong number of inputs", got=len(inputs), allowed=f"{len(specs)}: {wanted}"))
     sizes: dict[str, tuple[int, str]] = {}
     checked: dict[str, Tensor] = {}
     for position, (spec, value) in enumerate(zip(specs, inputs, strict=True)):
@@ -71,9 +67,7 @@ def check_finite(value: Tensor, what: str, where: str) -> None:
     )
 
 
-def _check_shape(
-    spec: InputSpec, shape: tuple[int, ...], where: str, sizes: dict[str, tuple[int, str]]
-) -> None:
+def _check_shape(spec: InputSpec, shape: tuple[int, ...], where: str, sizes: dict[str, tuple[int, str]]) -> None:
     declared = spec.type.shape
     fits = len(shape) == len(declared) and all(
         isinstance(want, str) or want == got for want, got in zip(declared, shape, strict=True)

@@ -34,9 +34,7 @@ def leading_positions(body: ProgramBody) -> dict[str, int]:
 
     1 where samples come first, and where the input has no symbolic batch to tell samples apart.
     """
-    symbols = {
-        spec.type.shape[0] for spec in body.inputs if spec.type.shape and isinstance(spec.type.shape[0], str)
-    }
+    symbols = {spec.type.shape[0] for spec in body.inputs if spec.type.shape and isinstance(spec.type.shape[0], str)}
     types: dict[str, ValueType] = {spec.name: spec.type for spec in body.inputs}
     types |= {step.name: step.type for step in body.steps}
     producers = {step.name: step for step in body.steps if isinstance(step, HostStep)}

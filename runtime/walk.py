@@ -11,7 +11,7 @@ from torch import Tensor
 from .errors import LightloomError, VerifyError, complaint
 from .hostops import arguments, resolve
 from .program import HostStep, MatrixStep, ProgramBody, Step
-from .values import references
+from .values import DTYPES, references
 
 
 class Values:
@@ -21,9 +21,7 @@ class Values:
     (inputs, constants and dtype arguments alike); a float32 run takes every type as declared.
     """
 
-    def __init__(
-        self, body: ProgramBody, inputs: Mapping[str, Any], dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, body: ProgramBody, inputs: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> None:
         self.dtype = dtype
         self.device = device
         self._values: dict[str, Any] = {name: _place(value, device) for name, value in inputs.items()}
@@ -95,6 +93,12 @@ def run_host_step(step: HostStep, values: Values) -> Any:
         ) from error
 
 
+def declared(step: MatrixStep, result: Tensor, run_dtype: torch.dtype) -> Tensor:
+    """A matrix result in the dtype the program declares; a float64 run keeps float64 for float32."""
+    dtype = DTYPES[step.type.dtype]
+    return result if dtype == torch.float32 and run_dtype == torch.float64 else result.to(dtype)
+
+
 def structured(structure: object, leaves: list[Any]) -> Any:
     """Put outputs into the tree of tuples, lists and dicts that the model returned."""
     match structure:
@@ -108,9 +112,7 @@ def structured(structure: object, leaves: list[Any]) -> Any:
             return {key: structured(item, leaves) for key, item in items.items()}
         case {"none": _}:
             return None
-    raise VerifyError(
-        complaint("unknown output structure", got=repr(structure), allowed="leaf, tuple, list, dict")
-    )
+    raise VerifyError(complaint("unknown output structure", got=repr(structure), allowed="leaf, tuple, list, dict"))
 
 
 def _place(value: Any, device: torch.device) -> Any:

@@ -1,0 +1,258 @@
+"""The step executor: walks a schedule event by event through the device protocol, as a driver would.
+
+The host scales and encodes vectors to DAC codes, decodes ADC codes, adds up tile columns in ascending order,
+adds the bias; everything in between happens on the device. Equal to the batched executor, code for code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .batched import RunOptions
+from .counts import Counts, configure_counts, host_counts, stream_counts
+from .device import Header, PhotonicDevice, TileId
+from .errors import VerifyError, complaint
+from .geometry import blocks, output_shape, store, vector_count
+from .layout import leading_positions, samples_back, samples_first
+from .program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody, TileBank
+from .schedule import EventKind, Schedule
+from .tiledriver import TileDriver
+from .walk import Values, declared, reads, run_host_step
+
+Fetch = Callable[[MatrixStep, Values], Tensor]
+Place = tuple[int, int]
+"""Group and grid row: what one accumulator belongs to."""
+
+
+@dataclass(eq=False)
+class _Work:
+    """A matrix step under way: its input x, and the accumulators ``sums`` (V, groups, grid rows, n).
+
+    ``left``: tiles not streamed yet; ``early``: results of tiles whose left neighbours have not been
+    streamed yet; ``added``: tiles of each place that are in the accumulator.
+    """
+
+    x: Tensor
+    shape: tuple[int, ...]
+    vectors: int
+    sums: Tensor
+    left: int
+    early: dict[int, Tensor] = field(default_factory=dict)
+    added: dict[Place, int] = field(default_factory=dict)
+
+
+class Stepper:
+    """Runs one schedule of a program on a device.
+
+    Args:
+        body: the program.
+        device: reserved for the run and released after it, whatever happens.
+        options: of the run.
+        fetch: gets and checks the input of a matrix step.
+        block_bytes: largest window in bytes of im2col vectors.
+        calibration: number of the calibration that requests carry.
+
+    ``counts`` holds what happened so far.
+    """
+
+    def __init__(
+        self,
+        body: ProgramBody,
+        device: PhotonicDevice,
+        options: RunOptions,
+        *,
+        fetch: Fetch,
+        block_bytes: int = 16 << 20,
+        calibration: int = 0,
+    ) -> None:
+        self.body = body
+        self.device = device
+        self.options = options
+        self.counts = Counts()
+        self._fetch = fetch
+        self._block_bytes = block_bytes
+        self._calibration = calibration
+        self._before = leading_positions(body)
+        self._index = {step.name: index for index, step in enumerate(body.steps)}
+        self._banks = {name: index for index, name in enumerate(body.banks)}
+        self._columns = {name: _tiles_by_place(bank) for name, bank in body.banks.items()}
+        self._drivers = {
+            name: TileDriver(bank, body.target_for(name), options.ideal, options.dtype)
+            for name, bank in body.banks.items()
+        }
+        self._work: dict[int, _Work] = {}
+        self._done: set[int] = set()
+        self._configurations: dict[int, int] = {}
+        self._sequence = 0
+
+    def run(self, schedule: Schedule, values: Values) -> None:
+        """Walk the schedule; afterwards ``values`` holds what the program's outputs read.
+
+        Raises:
+            VerifyError: a schedule of another program or batch, or one that leaves work undone.
+            DeviceError: what the device refuses.
+        """
+        if schedule.steps != tuple(self._index):
+            raise VerifyError(
+                complaint(
+                    "the schedule is of another program",
+                    got=f"{len(schedule.steps)} steps",
+                    allowed=f"the {len(self._index)} steps of {self.body.name!r}",
+                )
+            )
+        self.device.reserve(self.body.target.mesh.cores)
+        try:
+            columns = (schedule.kind, schedule.step, schedule.tile, schedule.core, schedule.vectors)
+            for kind, index, tile, core, vectors in zip(*(column.tolist() for column in columns), strict=True):
+                self._event(EventKind(kind), index, tile, core, vectors, values)
+            for index in range(len(self.body.steps)):
+                self._complete(index, values)
+        finally:
+            self.device.release()
+
+    def _event(self, kind: EventKind, index: int, tile: int, core: int, vectors: int, values: Values) -> None:
+        step = self.body.steps[index]
+        if kind == EventKind.HOST and isinstance(step, HostStep):
+            self._host(index, step, values)
+        elif kind == EventKind.CONFIGURE and isinstance(step, MatrixStep):
+            self._configurations[core] = self._sequence + 1
+            self._drivers[step.bank].configure(self.device, self._header(index, step, tile, core, 0))
+            self.counts += configure_counts(self.body.banks[step.bank].spec, 1)
+        elif kind == EventKind.STREAM and isinstance(step, MatrixStep):
+            work = self._opened(index, step, values)
+            if vectors != work.vectors:
+                raise VerifyError(
+                    complaint(
+                        "the schedule is for another batch",
+                        where=step.path or step.name,
+                        got=f"{vectors} vectors",
+                        allowed=f"{work.vectors}",
+                        next_step="make a schedule for this batch size",
+                    )
+                )
+            self._stream(index, step, tile, core, work)
+            if not work.left:
+                self._finish(index, step, values)
+        else:
+            raise VerifyError(complaint(f"a {kind.name.lower()} event on the wrong kind of step", where=step.name))
+
+    def _host(self, index: int, step: HostStep, values: Values) -> None:
+        self._demand(reads(step), values)
+        values[step.name] = run_host_step(step, values)
+        values.release(reads(step))
+        self._done.add(index)
+        self.counts += host_counts(self.body.costs[step.name], self.options.samples)
+
+    def _demand(self, names: tuple[str, ...], values: Values) -> None:
+        """Complete the steps among ``names`` that no event completes, having nothing on the chip."""
+        for name in names:
+            if name in self._index:
+                self._complete(self._index[name], values)
+
+    def _complete(self, index: int, values: Values) -> None:
+        """Make sure that a step is done; steps without a tile or a vector are done here."""
+        step = self.body.steps[index]
+        if index in self._done:
+            return
+        if isinstance(step, MatrixStep):
+            work = self._opened(index, step, values)
+            if not work.left or not work.vectors:
+                self._finish(index, step, values)
+                return
+        elif self.options.samples == 0:
+            self._host(index, step, values)  # an empty batch has no schedule
+            return
+        raise VerifyError(
+            complaint("the schedule leaves a step undone, or runs its reader first", where=step.path or step.name)
+        )
+
+    def _opened(self, index: int, step: MatrixStep, values: Values) -> _Work:
+        """The work of a step, begun at its first window."""
+        if index in self._work:
+            return self._work[index]
+        self._demand((step.input,), values)
+        x = self._fetch(step, values).to(self.options.dtype)
+        shape = tuple(x.shape)
+        spec = self.body.banks[step.bank].spec
+        before = self._before.get(step.name, 1)
+        if before != 1:
+            x = samples_first(x, before, self.options.samples)
+        vectors = vector_count(tuple(x.shape), step.geometry)
+        sums = x.new_zeros((vectors, spec.groups, spec.grid_rows, spec.ports))
+        self._work[index] = _Work(x, shape, vectors, sums, spec.tiles)
+        return self._work[index]
+
+    def _header(self, index: int, step: MatrixStep, tile: int, core: int, first: int) -> Header:
+        bank = self.body.banks[step.bank]
+        spec, columns = bank.spec, bank.columns
+        place = (int(columns["group"][tile]), int(columns["row"][tile]), int(columns["col"][tile]))
+        grid = (spec.groups, spec.grid_rows, spec.grid_cols)
+        identity = TileId(step.bank, self._banks[step.bank], tile, place, grid)
+        self._sequence += 1
+        configuration = self._configurations.get(core, 0)
+        return Header(identity, core, index, first, configuration, self._calibration, self._sequence)
+
+    def _stream(self, index: int, step: MatrixStep, tile: int, core: int, work: _Work) -> None:
+        """Send every vector of the step through one tile, a window of a block at a time."""
+        bank = self.body.banks[step.bank]
+        spec, driver = bank.spec, self._drivers[step.bank]
+        group, row, column = (int(bank.columns[name][tile]) for name in ("group", "row", "col"))
+        low = column * spec.ports
+        high = min(low + spec.ports, spec.cols)
+        parts: list[Tensor] = []
+        for block in blocks(work.x, step.geometry, self._block_bytes):
+            x = block.vectors[:, group * spec.cols + low : group * spec.cols + high]
+            if x.ndim == 3:
+                x = x.transpose(1, 2).flatten(0, 1)
+            x = F.pad(x, (0, low + spec.ports - high))
+            parts.append(driver.send(self.device, self._header(index, step, tile, core, block.start), x))
+        self._accumulate(work, step.bank, (group, row), tile, torch.cat(parts))
+        rows = min(spec.ports, spec.rows - row * spec.ports)
+        self.counts += stream_counts(self.body.target, work.vectors, work.vectors * rows, work.vectors * (high - low))
+
+    def _accumulate(self, work: _Work, bank: str, place: Place, tile: int, result: Tensor) -> None:
+        """Add results of one grid row in ascending column order, keeping those that came early."""
+        work.early[tile] = result
+        work.left -= 1
+        tiles = self._columns[bank][place]
+        done = work.added.get(place, 0)
+        while done < len(tiles) and tiles[done] in work.early:
+            work.sums[:, place[0], place[1]] += work.early.pop(tiles[done])
+            done += 1
+        work.added[place] = done
+
+    def _finish(self, index: int, step: MatrixStep, values: Values) -> None:
+        """Edge rows off, back to the shape of the step's result, bias on."""
+        work = self._work.pop(index)
+        spec = self.body.banks[step.bank].spec
+        rows = spec.groups * spec.rows
+        flat = work.sums.flatten(2)[:, :, : spec.rows].reshape(work.vectors, rows)
+        image = isinstance(step.geometry, Conv2dGeometry)
+        if image:
+            result = flat.new_empty(output_shape(work.shape, step.geometry, rows))
+            if work.vectors:
+                store(result, 0, flat.reshape(work.shape[0], -1, rows).transpose(1, 2), step.geometry)
+        else:
+            before, samples = self._before.get(step.name, 1), self.options.samples
+            result = flat.reshape(*work.shape[:-1], rows)
+            if before != 1:
+                result = samples_back(flat, before, samples, work.shape)
+        if step.bias is not None:
+            result = result + values[step.bias].to(result.dtype).view((-1, 1, 1) if image else (-1,))
+            self.counts += Counts(accumulations=work.vectors * rows)
+        values[step.name] = declared(step, result, self.options.dtype)
+        values.release(reads(step))
+        self._done.add(index)
+
+
+def _tiles_by_place(bank: TileBank) -> dict[Place, list[int]]:
+    """Tiles of each group and grid row, in ascending column order, as the table is sorted."""
+    found: dict[Place, list[int]] = {}
+    for tile, place in enumerate(zip(bank.columns["group"].tolist(), bank.columns["row"].tolist(), strict=True)):
+        found.setdefault(place, []).append(tile)
+    return found
