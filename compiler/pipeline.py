@@ -50,7 +50,7 @@ def compile_model(
     example_inputs: object = None,
     target: Target | None = None,
     *,
-    options: Options = Options(),
+    options: Options | None = None,
     calibration: Iterable[object] | None = None,
     stop_after: str | None = None,
     print_ir_after_all: bool | TextIO = False,
@@ -71,12 +71,11 @@ def compile_model(
     Raises:
         LightloomError: see :mod:`..runtime.errors`; CaptureError, CompileError, TargetError, InputError.
     """
+    options = options or Options()
     if target is None:
         raise CompileError(complaint("compile needs a target", next_step="pass target='mzi64' or a Target"))
     if stop_after is not None and stop_after not in NAMES:
-        raise CompileError(
-            complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES))
-        )
+        raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
     if stop_after is None:
         _check_calibration(target, options, calibration)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None

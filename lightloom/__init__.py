@@ -116,9 +116,7 @@ def lower(
     return result.graph
 
 
-def _options(
-    exclude: str | Sequence[str], overrides: Mapping[str, Mapping[str, Any]] | None, strict: bool
-) -> Options:
+def _options(exclude: str | Sequence[str], overrides: Mapping[str, Mapping[str, Any]] | None, strict: bool) -> Options:
     globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     return Options(globs, dict(overrides or {}), strict)
 

@@ -70,9 +70,7 @@ class Program:
         Raises:
             InputError: Wrong number, shape, dtype or values of inputs.
         """
-        return self._runner.run(
-            inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress
-        )
+        return self._runner.run(inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress)
 
     @property
     def target(self) -> Target:
@@ -101,7 +99,7 @@ class Program:
         """Latency, energy by part and layer, energy per MAC, and the assumptions behind them, as text."""
         return report(self.body, self.schedule, self.energy)
 
-    def graph(self, level: Literal["bank", "step", "tile"] = "bank") -> nx.DiGraph:
+    def graph(self, level: Literal["bank", "step", "tile"] = "bank") -> nx.DiGraph[str]:
         """The dependency graph of banks, steps or tiles, with times and energy on its nodes."""
         from .compiler.passes.schedule import dependency_graph
 
@@ -153,9 +151,7 @@ def _show_steps(body: ProgramBody) -> str:
         if isinstance(step, MatrixStep):
             bias = f" + {show_name(step.bias)}" if step.bias else ""
             spec = body.banks[step.bank].spec
-            tiles = (
-                f"{spec.tiles} tiles of {spec.ports} ports, {body.costs[step.name].vectors} vectors a sample"
-            )
+            tiles = f"{spec.tiles} tiles of {spec.ports} ports, {body.costs[step.name].vectors} vectors a sample"
             lines.append(f"{head} bank {show_name(step.bank, '@')} * {show_name(step.input)}{bias} ({tiles})")
         else:
             args = [show_arg(arg) for arg in step.args]

@@ -76,9 +76,7 @@ def _tensors(example_inputs: object) -> tuple[torch.Tensor, ...]:
     for position, value in enumerate(example_inputs):
         if not isinstance(value, torch.Tensor):
             raise InputError(
-                complaint(
-                    "an example input is not a tensor", where=f"input {position}", got=type(value).__name__
-                )
+                complaint("an example input is not a tensor", where=f"input {position}", got=type(value).__name__)
             )
         if value.ndim == 0 or value.shape[0] == 0:
             raise InputError(
@@ -107,8 +105,7 @@ def _check_eval(model: nn.Module) -> None:
         raise CaptureError(
             complaint(
                 "the model is in training mode",
-                where=", ".join(offenders[:8])
-                + (f" and {len(offenders) - 8} more" if len(offenders) > 8 else ""),
+                where=", ".join(offenders[:8]) + (f" and {len(offenders) - 8} more" if len(offenders) > 8 else ""),
                 allowed="eval mode: running statistics are folded into the weights",
                 next_step="call model.eval() before compile",
             )

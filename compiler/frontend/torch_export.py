@@ -63,9 +63,7 @@ class _Translation:
             if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
         )
         outputs = tuple(self._arg(arg) for arg in self.program.graph.output_node().args[0])  # type: ignore[union-attr]
-        graph = Graph(
-            "nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure()
-        )
+        graph = Graph("nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure())
         return graph.with_nodes(nodes)
 
     def _refuse_mutation(self) -> None:
@@ -129,8 +127,10 @@ class _Translation:
         return tuple(inputs), constants, store
 
     def _constant(self, target: str) -> torch.Tensor:
-        tensors: Mapping[str, torch.Tensor] = self.program.state_dict
+        tensors: Mapping[str, object] = self.program.state_dict
         tensor = tensors[target] if target in tensors else self.program.constants[target]
+        if not isinstance(tensor, torch.Tensor):
+            raise CaptureError(complaint("the model holds a constant that is no tensor", where=target, got=type(tensor)))
         return tensor.detach()
 
     @staticmethod

@@ -111,9 +111,7 @@ class Graph:
     matrices: tuple[Matrix, ...] = ()
     banks: tuple[Bank, ...] = ()
     structure: object = field(default=None, compare=False, repr=False)
-    store: Mapping[str, torch.Tensor] = field(
-        default_factory=dict[str, torch.Tensor], compare=False, repr=False
-    )
+    store: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor], compare=False, repr=False)
     tables: Mapping[str, TileBank] = field(default_factory=dict[str, TileBank], compare=False, repr=False)
 
     def node(self, name: str) -> Node:

@@ -43,9 +43,7 @@ class _Reader:
             match = _TOKENS.match(text, position)
             if match is None:
                 raise ParseError(
-                    complaint(
-                        "unreadable character in IR text", where=f"line {line}", got=repr(text[position])
-                    )
+                    complaint("unreadable character in IR text", where=f"line {line}", got=repr(text[position]))
                 )
             kind = match.lastgroup or ""
             if kind != "space":
@@ -56,9 +54,7 @@ class _Reader:
     def fail(self, wanted: str) -> NoReturn:
         if self.at < len(self.tokens):
             _, got, line = self.tokens[self.at]
-            raise ParseError(
-                complaint("IR text breaks off", where=f"line {line}", got=repr(got), allowed=wanted)
-            )
+            raise ParseError(complaint("IR text breaks off", where=f"line {line}", got=repr(got), allowed=wanted))
         raise ParseError(complaint("IR text ends too early", allowed=wanted))
 
     def kind(self) -> str:
@@ -119,11 +115,7 @@ def _read_type(reader: _Reader) -> ValueType | None:
     while not reader.accept("]"):
         kind = reader.kind()
         dims.append(
-            reader.integer()
-            if kind == "number"
-            else reader.string()
-            if kind == "string"
-            else reader.take("name")
+            reader.integer() if kind == "number" else reader.string() if kind == "string" else reader.take("name")
         )
         if not reader.peek("]"):
             reader.expect(",")

@@ -65,9 +65,7 @@ def _names(graph: Graph) -> Iterator[str]:
         for name in node.reads:
             if name not in defined:
                 hint = (
-                    "which is defined only after it: the order is wrong"
-                    if name in later
-                    else "which nothing defines"
+                    "which is defined only after it: the order is wrong" if name in later else "which nothing defines"
                 )
                 yield f"%{node.name} ({node.op}) reads %{name}, {hint}"
         if node.name in defined:
@@ -100,11 +98,7 @@ def _node(graph: Graph, node: Node) -> Iterator[str]:
         yield f"%{node.name} ({node.op}) has no placement"
     if node.placement is not None and node.placement.where not in ("photonic", "host"):
         yield f"%{node.name} is placed on {node.placement.where!r}; allowed: photonic, host"
-    if (
-        graph.stage != "nn"
-        and node.placement
-        and (node.placement.where == "photonic") != (node.op == "ll.mvm")
-    ):
+    if graph.stage != "nn" and node.placement and (node.placement.where == "photonic") != (node.op == "ll.mvm"):
         yield f"%{node.name} ({node.op}) is placed on {node.placement.where}: only ll.mvm runs on the chip"
     if node.op == "ll.mvm":
         yield from _mvm(graph, node)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from ...runtime.targets import Target
-from ...runtime.values import Arg, Ref, TensorType, rename
+from ...runtime.values import Arg, Ref, TensorType, ValueType, rename
 from ..ir import Graph, Node
 
 _IDENTITIES = {"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default"}
@@ -44,7 +44,7 @@ class Canonicalize:
         outputs = tuple(rename(arg, names) for arg in graph.outputs)
         return replace(graph, outputs=outputs).with_nodes(tuple(nodes))
 
-    def _spell(self, node: Node, types: dict[str, object]) -> Node:
+    def _spell(self, node: Node, types: dict[str, ValueType]) -> Node:
         origin = node.origin.via(self.name)
         if node.op == "aten.linear.default":
             return replace(node, op="ll.linear", args=_padded(node.args, (None,), 3), origin=origin)

@@ -34,7 +34,7 @@ def size(dim: Dim) -> int:
     if isinstance(dim, int):
         return dim
     expression = sympy.sympify(dim)
-    return int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
+    return int(str(expression.subs(dict.fromkeys(expression.free_symbols, 1))))
 
 
 def shape(kind: ValueType | None) -> tuple[int, ...]:

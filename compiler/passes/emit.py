@@ -67,9 +67,7 @@ def _step(node: Node) -> Step:
         return HostStep(node.name, op, node.args, node.kwargs, node.type, node.origin.path, reason)
     source, bias = node.args
     if not isinstance(source, Ref) or not isinstance(node.type, TensorType):
-        raise VerifyError(
-            f"%{node.name}: an ll.mvm reads and yields one tensor, got {source} and {node.type}."
-        )
+        raise VerifyError(f"%{node.name}: an ll.mvm reads and yields one tensor, got {source} and {node.type}.")
     return MatrixStep(
         node.name,
         str(node.attribute("matrix")),
@@ -86,9 +84,7 @@ def _geometry(node: Node) -> Geometry:
     attributes = dict(node.kwargs)
     if attributes["kind"] == "linear":
         return LinearGeometry()
-    fields = {
-        key: attributes[key] for key in ("channels", "kernel", "stride", "padding", "dilation", "groups")
-    }
+    fields = {key: attributes[key] for key in ("channels", "kernel", "stride", "padding", "dilation", "groups")}
     return Conv2dGeometry(**fields)  # type: ignore[arg-type]
 
 

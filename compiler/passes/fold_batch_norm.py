@@ -54,9 +54,7 @@ class FoldBatchNorm:
                 store[name] = tensor
                 constants.append(Value(name, TensorType(dtype_name(tensor.dtype), tuple(tensor.shape))))
                 refs.append(Ref(name))
-            nodes[layer.name] = replace(
-                layer, args=(layer.args[0], *refs), origin=layer.origin.via(self.name)
-            )
+            nodes[layer.name] = replace(layer, args=(layer.args[0], *refs), origin=layer.origin.via(self.name))
             names[result] = layer.name
             nodes.pop(norm.name)
             nodes.pop(result, None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from ...runtime.errors import VerifyError
@@ -19,7 +19,7 @@ class Lower:
     Layers that share a weight share the matrix, unless their overrides differ.
     """
 
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     name: ClassVar[str] = "lower"
     consumes: ClassVar[str] = "nn"
     produces: ClassVar[str] = "mvm"

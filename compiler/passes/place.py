@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import torch
@@ -23,7 +23,7 @@ _EXCLUDED = "excluded by the user: "
 class Place:
     """Linear and Conv2d with constant real weights run on the chip, everything else on the host."""
 
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
     name: ClassVar[str] = "place"
     consumes: ClassVar[str] = "nn"
     produces: ClassVar[str] = "nn"
@@ -131,14 +131,10 @@ def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
                 continue
             tensor = graph.store[arg.name]
             if tensor.dtype not in _REAL:
-                faults.append(
-                    f"{node.origin.path} ({node.op}): its {role} is {tensor.dtype}".replace("torch.", "")
-                )
+                faults.append(f"{node.origin.path} ({node.op}): its {role} is {tensor.dtype}".replace("torch.", ""))
             elif not bool(torch.isfinite(tensor).all()):
                 bad = int((~torch.isfinite(tensor)).sum())
-                faults.append(
-                    f"{node.origin.path} ({node.op}): {bad} of {tensor.numel()} {role} values are NaN or inf"
-                )
+                faults.append(f"{node.origin.path} ({node.op}): {bad} of {tensor.numel()} {role} values are NaN or inf")
     if faults:
         raise CompileError(
             complaint(

@@ -24,12 +24,9 @@ class Tile:
 
     def run(self, graph: Graph, target: Target) -> Graph:
         """See :class:`GraphPass`."""
-        tables = {
-            matrix.name: _table(matrix, graph.store[matrix.weight], target) for matrix in graph.matrices
-        }
+        tables = {matrix.name: _table(matrix, graph.store[matrix.weight], target) for matrix in graph.matrices}
         nodes = tuple(
-            replace(node, origin=node.origin.via(self.name)) if node.op == "ll.mvm" else node
-            for node in graph.nodes
+            replace(node, origin=node.origin.via(self.name)) if node.op == "ll.mvm" else node for node in graph.nodes
         )
         tiled = replace(graph, stage="tile", tables=tables, banks=tuple(map(describe, tables.values())))
         return tiled.with_nodes(nodes)
@@ -37,9 +34,7 @@ class Tile:
 
 def describe(table: TileBank) -> Bank:
     """The declaration of a bank: its shape and the columns its table has."""
-    columns = (
-        Column(name, _short(array.dtype), array.shape) for name, array in sorted(table.columns.items())
-    )
+    columns = (Column(name, _short(array.dtype), array.shape) for name, array in sorted(table.columns.items()))
     return Bank(table.spec, tuple(columns))
 
 
@@ -52,9 +47,7 @@ def _table(matrix: Matrix, weight: torch.Tensor, target: Target) -> TileBank:
     spec = BankSpec(matrix.name, mesh.topology, mesh.ports, matrix.groups, matrix.rows, matrix.cols, tiles=0)
     filled = (grid(weight, spec) != 0).any(dim=4).any(dim=2)
     place = np.argwhere(filled.numpy()).astype(np.int32)
-    columns = dict(
-        zip(("group", "row", "col"), (np.ascontiguousarray(column) for column in place.T), strict=True)
-    )
+    columns: dict[str, np.ndarray] = dict(zip(("group", "row", "col"), (np.ascontiguousarray(column) for column in place.T), strict=True))
     return TileBank(replace(spec, tiles=len(place)), columns)
 
 
@@ -85,7 +78,5 @@ def cut(grid_weights: torch.Tensor, table: TileBank, chunk: slice) -> np.ndarray
     Returns:
         float64 (tiles in the chunk, ports, ports).
     """
-    group, row, col = (
-        torch.from_numpy(table.columns[name][chunk]).long() for name in ("group", "row", "col")
-    )
+    group, row, col = (torch.from_numpy(table.columns[name][chunk]).long() for name in ("group", "row", "col"))
     return grid_weights[group, row, :, col, :].double().numpy()

@@ -23,9 +23,7 @@ class Rule:
     complex: Callable[[np.ndarray], np.ndarray]
 
 
-RULES: Mapping[str, Rule] = MappingProxyType(
-    {"clements": Rule(clements.program_real, clements.program_complex)}
-)
+RULES: Mapping[str, Rule] = MappingProxyType({"clements": Rule(clements.program_real, clements.program_complex)})
 """Analytic rules by topology."""
 
 

@@ -54,9 +54,7 @@ def check_unitary(matrices: np.ndarray, tolerance: float) -> np.ndarray:
                 where=f"matrices[{first}]{others}",
                 got=f"max |M^H M - 1| = {distance[first]:.3g}",
                 allowed=f"at most {tolerance:g}",
-                next_step="program the factors of its singular value decomposition"
-                if finite
-                else "check the weights",
+                next_step="program the factors of its singular value decomposition" if finite else "check the weights",
             )
         )
     return stack
