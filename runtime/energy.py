@@ -142,13 +142,13 @@ def peak_power(target: Target) -> PeakPower:
 def on_grid(*tables: np.ndarray) -> tuple[np.ndarray, ...]:
     """Round tables of joules to one binary grid, so that sums of their entries are exact in any order.
 
-    The grid is 2**-51 of the total, rounded up to a power of two: every partial sum is then a whole number
-    of grid steps below 2**53, which float64 holds exactly. An entry moves by at most 2.3e-16 of the total.
+    The grid is 2**-52 of the next power of two above the total: every partial sum is then a whole number of
+    grid steps below 2**53, which float64 holds exactly. An entry moves by at most 2.3e-16 of the total.
     """
     whole = math.fsum(math.fsum(table.ravel()) for table in tables)
     if whole == 0:
         return tables
-    step = math.ldexp(1.0, math.frexp(whole)[1] - 51)
+    step = math.ldexp(1.0, math.frexp(whole)[1] - 52)
     # Subnormal totals have no finer grid than float64 itself, which is exact for sums already.
     return tables if step == 0 else tuple(np.rint(table / step) * step for table in tables)
 
@@ -363,9 +363,7 @@ def energy(
     found = step_counts(body, schedule)
     target = body.target
     execution = [list(price(target, step.execution, step.stream_s).values()) for step in found.values()]
-    configuration = [
-        list(price(target, step.configuration, step.configure_s).values()) for step in found.values()
-    ]
+    configuration = [list(price(target, step.configuration, step.configure_s).values()) for step in found.values()]
     execution.append(list(price(target, Counts(), _idle_s(schedule)).values()))
     configuration.append([0.0] * len(ITEMS))
     exact = on_grid(np.array(execution), np.array(configuration))

@@ -1,6 +1,10 @@
-"""Link budgets: from what a detector needs to what the laser must give, and back."""
+"""Budgets: from what a detector needs to what the laser must give, and errors against what is allowed."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..errors import InputError, complaint
 
@@ -30,8 +34,32 @@ def _product(efficiencies: tuple[float, ...]) -> float:
     product = 1.0
     for value in efficiencies:
         if not 0 < value <= 1:
-            raise InputError(
-                complaint("an efficiency is a fraction of the power", got=value, allowed="(0, 1]")
-            )
+            raise InputError(complaint("an efficiency is a fraction of the power", got=value, allowed="(0, 1]"))
         product *= value
     return product
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBudget:
+    """Mean square errors of independent causes against what a design allows; they add.
+
+    ``terms`` maps a cause (quantization, phase noise, detector noise, ...) to its mean square error.
+    """
+
+    allowed: float
+    terms: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Mean square error of all causes together."""
+        return math.fsum(self.terms.values())
+
+    @property
+    def left(self) -> float:
+        """What the design still allows; negative where the budget is broken."""
+        return self.allowed - self.total
+
+    @property
+    def met(self) -> bool:
+        """Whether the errors stay within the budget."""
+        return self.total <= self.allowed

@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_PREFIXES = [
-    (10.0 ** (3 * index), prefix) for index, prefix in zip(range(8, -8, -1), "YZEPTGMk munpfaz", strict=True)
-]
+_PREFIXES = [(10.0 ** (3 * index), prefix) for index, prefix in zip(range(8, -8, -1), "YZEPTGMk munpfaz", strict=True)]
 
 
 def si(value: float, unit: str, digits: int = 4) -> str:
@@ -82,9 +80,7 @@ class Table:
         return csv_text([column.key for column in self.columns], self.rows)
 
     def __str__(self) -> str:
-        cells = [
-            [column.text(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows
-        ]
+        cells = [[column.text(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
         return aligned([column.heading for column in self.columns], cells, self.left)
 
 

@@ -73,9 +73,7 @@ def parts_table(energy: EnergyReport) -> str:
 
 def counts_text(body: ProgramBody, schedule: Schedule) -> str:
     """Counts of the run, one a line."""
-    rows = tuple(
-        (name.replace("_", " "), value) for name, value in run_counts(body, schedule).to_dict().items()
-    )
+    rows = tuple((name.replace("_", " "), value) for name, value in run_counts(body, schedule).to_dict().items())
     grouped: Callable[[int], str] = "{:,}".format
     return str(Table((Column("event", "event"), Column("count", "count", grouped)), rows))
 
