@@ -67,16 +67,12 @@ def tile_sizes(extent: int, tile: int) -> tuple[int, ...]:
 
 def active_rows(bank: TileBank) -> np.ndarray:
     """Outputs that each tile of a bank really has, int64 (T,): ``ports`` but at the lower edge."""
-    return np.minimum(
-        bank.spec.ports, bank.spec.rows - bank.columns["row"].astype(np.int64) * bank.spec.ports
-    )
+    return np.minimum(bank.spec.ports, bank.spec.rows - bank.columns["row"].astype(np.int64) * bank.spec.ports)
 
 
 def active_cols(bank: TileBank) -> np.ndarray:
     """Inputs that each tile of a bank really has, int64 (T,): ``ports`` but at the right edge."""
-    return np.minimum(
-        bank.spec.ports, bank.spec.cols - bank.columns["col"].astype(np.int64) * bank.spec.ports
-    )
+    return np.minimum(bank.spec.ports, bank.spec.cols - bank.columns["col"].astype(np.int64) * bank.spec.ports)
 
 
 def settings_per_tile(spec: MeshSpec | BankSpec) -> int:
@@ -113,8 +109,7 @@ def stream_counts(target: Target, vectors: int, rows: int, cols: int) -> Counts:
         dac_samples=rails * cols,
         adc_samples=samples,
         accumulations=samples,
-        memory_bytes=cols * number_bytes(target.encoding.dac_bits)
-        + samples * number_bytes(target.detection.adc_bits),
+        memory_bytes=cols * number_bytes(target.encoding.dac_bits) + samples * number_bytes(target.detection.adc_bits),
     )
 
 
@@ -156,7 +151,7 @@ def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
         configures, streams = events[kinds == 0], events[kinds == 1]
         vectors, tiles = schedule.vectors[streams], schedule.tile[streams]
         execution = stream_counts(
-            body.target,
+            body.target_for(step.bank),
             int(vectors.sum()),
             int((vectors * active_rows(bank)[tiles]).sum()),
             int((vectors * active_cols(bank)[tiles]).sum()),

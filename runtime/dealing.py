@@ -43,7 +43,7 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
         if isinstance(step, MatrixStep):
             vectors = batch * cost.vectors
             tiles = body.banks[step.bank].spec.tiles if vectors else 0
-            events = cores.run(banks[step.bank], tiles, ready, stream_s(body.target, vectors))
+            events = cores.run(banks[step.bank], tiles, ready, stream_s(body.target_for(step.bank), vectors))
             events["vectors"] = np.where(events["kind"] == EventKind.STREAM, vectors, 0)
             done[step.name] = float(events["end_s"].max(initial=ready))
         else:
@@ -88,7 +88,7 @@ def lower_bound_s(body: ProgramBody, batch: int) -> float:
         if isinstance(step, MatrixStep):
             tiles = body.banks[step.bank].spec.tiles if batch * cost.vectors else 0
             if tiles:
-                stream = stream_s(body.target, batch * cost.vectors)
+                stream = stream_s(body.target_for(step.bank), batch * cost.vectors)
                 rounds = -(-tiles // mesh.cores)
                 ready = max(ready, reconfigure) + rounds * stream + (rounds - 1) * reconfigure
                 chip += tiles * stream + (0.0 if step.bank in seen else tiles * reconfigure)
@@ -118,9 +118,7 @@ class _Cores:
 
     def run(self, bank: int, tiles: int, ready_s: float, stream_s: float) -> Events:
         """Deal a bank's tiles: those that a core holds stay on it, the others go where they start first."""
-        holders = (
-            np.flatnonzero((self.bank == bank) & (self.tile < tiles)) if tiles else np.empty(0, np.int64)
-        )
+        holders = np.flatnonzero((self.bank == bank) & (self.tile < tiles)) if tiles else np.empty(0, np.int64)
         kept = self.tile[holders]
         start = np.maximum(self.free_s[holders], ready_s)
         self.free_s[holders] = start + stream_s
@@ -167,9 +165,7 @@ def _slots(first: np.ndarray, period: float, count: int) -> tuple[np.ndarray, np
     return core[order], turn[order]
 
 
-def _columns(
-    kind: EventKind, tile: np.ndarray, core: np.ndarray, start_s: np.ndarray, end_s: np.ndarray
-) -> Events:
+def _columns(kind: EventKind, tile: np.ndarray, core: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> Events:
     return {
         "kind": np.full(len(tile), kind),
         "tile": tile,

@@ -37,7 +37,7 @@ import numpy as np
 from .counts import Counts, configure_counts, settings_per_tile, step_counts, stream_counts
 from .errors import InputError, complaint
 from .latency import stream_s
-from .program import ProgramBody
+from .program import MatrixStep, ProgramBody
 from .report.tables import Column, Table, percent, si
 from .schedule import EventKind, Schedule
 from .targets.schema import Target
@@ -361,10 +361,11 @@ def energy(
     if not (math.isfinite(calibration_j) and calibration_j >= 0):
         raise InputError(complaint("impossible calibration energy", got=calibration_j, allowed="0 J or more"))
     found = step_counts(body, schedule)
-    target = body.target
-    execution = [list(price(target, step.execution, step.stream_s).values()) for step in found.values()]
+    chips = [body.target_for(s.bank) if isinstance(s, MatrixStep) else body.target for s in body.steps]
+    pairs = list(zip(chips, found.values(), strict=True))
+    execution = [list(price(chip, step.execution, step.stream_s).values()) for chip, step in pairs]
     configuration = [list(price(target, step.configuration, step.configure_s).values()) for step in found.values()]
-    execution.append(list(price(target, Counts(), _idle_s(schedule)).values()))
+    execution.append(list(price(body.target, Counts(), _idle_s(schedule)).values()))
     configuration.append([0.0] * len(ITEMS))
     exact = on_grid(np.array(execution), np.array(configuration))
     rows = (*found, IDLE)

@@ -70,14 +70,10 @@ def _order(schedule: Schedule) -> list[str]:
         faults.append(complaint("an event that ends before it starts", where=f"event {negative[0]}"))
     makespan = float(end.max(initial=0.0))
     if schedule.makespan_s != makespan:
-        faults.append(
-            complaint("a makespan that is not the last end", got=schedule.makespan_s, allowed=str(makespan))
-        )
+        faults.append(complaint("a makespan that is not the last end", got=schedule.makespan_s, allowed=str(makespan)))
     if not 0 <= schedule.lower_bound_s <= makespan:
         faults.append(
-            complaint(
-                "a lower bound above the makespan", got=schedule.lower_bound_s, allowed=f"0 to {makespan}"
-            )
+            complaint("a lower bound above the makespan", got=schedule.lower_bound_s, allowed=f"0 to {makespan}")
         )
     return faults
 
@@ -124,7 +120,7 @@ def _resources(schedule: Schedule, body: ProgramBody) -> list[str]:
 def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
     """The right events for one step, of the right length."""
     step, events = body.steps[index], schedule.by_step[index]
-    cost, target = body.costs[step.name], body.target
+    cost = body.costs[step.name]
     kinds = schedule.kind[events]
     faults: list[str] = []
     if isinstance(step, MatrixStep):
@@ -142,15 +138,15 @@ def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
             )  # fmt: skip
         if (schedule.vectors[streams] != vectors).any():
             faults.append(complaint("a stream of the wrong vectors", where=step.name, allowed=str(vectors)))
-        expected = np.where(kinds == EventKind.STREAM, stream_s(target, vectors), target.timing.reconfigure_s)
+        expected = np.where(
+            kinds == EventKind.STREAM,
+            stream_s(body.target_for(step.bank), vectors),
+            body.target.timing.reconfigure_s,
+        )
     else:
         if kinds.tolist() != [EventKind.HOST]:
-            faults.append(
-                complaint("a host step is one host event", where=step.name, got=f"{len(events)} events")
-            )
-        expected = np.full(
-            len(events), host_s(target, schedule.batch * cost.macs, schedule.batch * cost.elements)
-        )
+            faults.append(complaint("a host step is one host event", where=step.name, got=f"{len(events)} events"))
+        expected = np.full(len(events), host_s(body.target, schedule.batch * cost.macs, schedule.batch * cost.elements))
     end = schedule.end_s[events]
     off = np.abs(end - schedule.start_s[events] - expected) > TOLERANCE * (expected + end)
     if off.any():

@@ -1,6 +1,7 @@
 """Counts and their price: formulas, exact sums, amortisation."""
 
 import csv
+import dataclasses
 import json
 import math
 import random
@@ -83,6 +84,17 @@ class TestCounts:
             MZI16, [bank("w", MZI16, 32, 32, skip=(1, 2))], [matrix("m", "w", "x")], {"m": StepCost(1024, 1, 32)}
         )
         assert run_counts(holes, deal(holes, 4)).dac_samples * 2 == run_counts(full, deal(full, 4)).dac_samples
+
+    def test_a_layer_with_overrides_is_timed_counted_and_priced_by_its_own_target(self):
+        body = layer(MZI16, 16, 16, vectors=50)
+        own = MZI16.with_({"encoding.sign": "differential_two_shot", "detection.launch_power_w": 2e-3})
+        changed = dataclasses.replace(body, layer_targets={"w": own})
+        plain, schedule = deal(body, 1), deal(changed, 1)
+        schedule.verify(changed)
+        assert schedule.makespan_s == pytest.approx(plain.makespan_s + 50e-9)
+        assert run_counts(changed, schedule).shots == 100
+        light = energy(changed, schedule).run.by_item()["laser"]
+        assert light == pytest.approx(2 * energy(body, plain).run.by_item()["laser"])
 
     def test_counts_add(self):
         parts = [Counts(shots=1, host_macs=2), Counts(shots=3), Counts()]
