@@ -108,7 +108,5 @@ def _bits(bits: int | None) -> int:
     if bits is None:
         return 32
     if not 1 <= bits <= 32:
-        raise TargetError(
-            complaint("A driver of impossible resolution", got=f"{bits} bits", allowed="1 .. 32")
-        )
+        raise TargetError(complaint("A driver of impossible resolution", got=f"{bits} bits", allowed="1 .. 32"))
     return int(bits)

@@ -39,9 +39,7 @@ def mesh(topology: str, ports: int) -> Mesh:
         )
     if isinstance(ports, bool) or not isinstance(ports, int) or ports < 1:
         raise TargetError(
-            complaint(
-                "A mesh needs a whole number of ports", where=topology, got=repr(ports), allowed="1 or more"
-            )
+            complaint("A mesh needs a whole number of ports", where=topology, got=repr(ports), allowed="1 or more")
         )
     return TOPOLOGIES[topology](ports)
 

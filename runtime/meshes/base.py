@@ -49,9 +49,7 @@ class Mesh:
 
     def __post_init__(self) -> None:
         if self.ports < 1:
-            raise TargetError(
-                complaint("A mesh needs ports", where=self.topology, got=self.ports, allowed="1 or more")
-            )
+            raise TargetError(complaint("A mesh needs ports", where=self.topology, got=self.ports, allowed="1 or more"))
         for window, uppers in enumerate(self.windows):
             free = 0
             for port in uppers:
@@ -87,17 +85,23 @@ class Mesh:
 
     @cached_property
     def cell_ports(self) -> np.ndarray:
-        """Upper port of every cell, int32 (cells,)."""
-        return np.array([port for window in self.windows for port in window], dtype=np.int32)
+        """Upper port of every cell, int32 (cells,), read-only."""
+        return _frozen(np.array([port for window in self.windows for port in window], dtype=np.int32))
 
     @cached_property
     def cell_windows(self) -> np.ndarray:
-        """Window of every cell, int32 (cells,)."""
-        return np.repeat(np.arange(self.depth, dtype=np.int32), [len(window) for window in self.windows])
+        """Window of every cell, int32 (cells,), read-only."""
+        lengths = np.array([len(window) for window in self.windows], dtype=np.int64)
+        return _frozen(np.repeat(np.arange(self.depth, dtype=np.int32), lengths))
 
     @cached_property
     def cell_index(self) -> np.ndarray:
-        """Number of the cell at (window, upper port), int32 (depth, ports); -1 where there is none."""
+        """Number of the cell at (window, upper port), int32 (depth, ports), read-only; -1 where there is none."""
         table = np.full((self.depth, self.ports), -1, dtype=np.int32)
         table[self.cell_windows, self.cell_ports] = np.arange(self.cells, dtype=np.int32)
-        return table
+        return _frozen(table)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

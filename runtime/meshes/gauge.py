@@ -47,14 +47,10 @@ def expand(mesh: Mesh, theta: np.ndarray, sign_packed: np.ndarray) -> np.ndarray
     _check(sign_packed, np.uint8, (sign_bytes(mesh),), "sign")
     if len(theta) != len(sign_packed):
         raise InputError(
-            complaint(
-                "theta and sign are of different tile counts", got=f"{len(theta)} and {len(sign_packed)}"
-            )
+            complaint("theta and sign are of different tile counts", got=f"{len(theta)} and {len(sign_packed)}")
         )
     out = np.empty((len(theta), mesh.phases), dtype=np.uint32)
-    _expand_turns(
-        mesh.cell_ports, mesh.ports, np.ascontiguousarray(theta), np.ascontiguousarray(sign_packed), out
-    )
+    _expand_turns(mesh.cell_ports, mesh.ports, np.ascontiguousarray(theta), np.ascontiguousarray(sign_packed), out)
     return out
 
 

@@ -14,6 +14,7 @@ from numba import njit, prange
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
+from ._trig import cos_sin
 
 Part = Literal["complex", "real"]
 Precision = Literal["float64", "float32"]
@@ -159,68 +160,43 @@ def _cell(re_p, im_p, re_q, im_q, m):
 
 
 @njit(cache=True)
-def _cell_matrix(theta, phi, first, second):
-    """Elements of BS(second) P(theta) BS(first) P(phi), re and im in turn."""
-    quarter = 0.25 * np.pi
-    tr, ti = np.cos(theta), np.sin(theta)
-    pr, pi = np.cos(phi), np.sin(phi)
-    c1, s1 = np.cos(quarter + first), np.sin(quarter + first)
-    c2, s2 = np.cos(quarter + second), np.sin(quarter + second)
+def _cell_matrix(tr, ti, pr, pi, c1, s1, c2, s2):
+    """Elements of BS(second) P(theta) BS(first) P(phi), re and im in turn, from cosines and sines."""
     ar, ai = c2 * c1 * tr - s2 * s1, c2 * c1 * ti
     br, bi = -c2 * s1 * ti, c2 * s1 * tr + s2 * c1
     cr, ci = -s2 * c1 * ti, s2 * c1 * tr + c2 * s1
     dr, di = c2 * c1 - s2 * s1 * tr, -s2 * s1 * ti
-    return (
-        ar * pr - ai * pi,
-        ar * pi + ai * pr,
-        br,
-        bi,
-        cr * pr - ci * pi,
-        cr * pi + ci * pr,
-        dr,
-        di,
-    )
+    return ar * pr - ai * pi, ar * pi + ai * pr, br, bi, cr * pr - ci * pi, cr * pi + ci * pr, dr, di
 
 
 @njit(cache=True)
-def _perfect_cell_matrix(theta, phi):
-    """Elements of BS P(theta) BS P(phi), re and im in turn."""
-    tr, ti = np.cos(theta), np.sin(theta)
-    pr, pi = np.cos(phi), np.sin(phi)
-    ar, ai = 0.5 * (tr - 1), 0.5 * ti
-    br, bi = -0.5 * ti, 0.5 * (tr + 1)
-    return (
-        ar * pr - ai * pi,
-        ar * pi + ai * pr,
-        br,
-        bi,
-        br * pr - bi * pi,
-        br * pi + bi * pr,
-        -ar,
-        -ai,
-    )
+def _mesh(ports, windows, n, phases, errors, t, spread, gain, re, im):
+    """Tile t's mesh, and a real gain behind every port of its screen.
 
-
-@njit(cache=True)
-def _windows(ports, windows, n, phases, errors, t, spread, re, im):
-    """All cells of tile t's mesh; after w windows a column is nonzero within spread + w of its port."""
+    A column of re, im enters nonzero within ``spread`` of its own port; every window widens that by one.
+    """
     cells = len(ports)
+    cos, sin = np.empty(len(phases[t])), np.empty(len(phases[t]))
+    cos_sin(phases[t], cos, sin)
+    split_cos, split_sin = np.full(2 * cells, np.sqrt(0.5)), np.full(2 * cells, np.sqrt(0.5))
+    if len(errors):
+        cos_sin(errors[t].reshape(2 * cells) + 0.25 * np.pi, split_cos, split_sin)
     for k in range(cells):
-        p = ports[k]
-        if len(errors):
-            m = _cell_matrix(phases[t, k], phases[t, cells + k], errors[t, k, 0], errors[t, k, 1])
-        else:
-            m = _perfect_cell_matrix(phases[t, k], phases[t, cells + k])
-        reach = spread + windows[k]
-        lo, hi, q = max(0, p - reach), min(n, p + 2 + reach), p + 1
+        m = _cell_matrix(
+            cos[k],
+            sin[k],
+            cos[cells + k],
+            sin[cells + k],
+            split_cos[2 * k],
+            split_sin[2 * k],
+            split_cos[2 * k + 1],
+            split_sin[2 * k + 1],
+        )
+        p, q, reach = ports[k], ports[k] + 1, spread + windows[k]
+        lo, hi = max(0, p - reach), min(n, p + 2 + reach)
         _cell(re[p, lo:hi], im[p, lo:hi], re[q, lo:hi], im[q, lo:hi], m)
-
-
-@njit(cache=True)
-def _screen(n, screen, gain, re, im):
-    """The phase screen, times a real gain on every port."""
     for p in range(n):
-        c, s = gain[p] * np.cos(screen[p]), gain[p] * np.sin(screen[p])
+        c, s = gain[p] * cos[2 * cells + p], gain[p] * sin[2 * cells + p]
         for k in range(n):
             xr, xi = re[p, k], im[p, k]
             re[p, k] = c * xr - s * xi
@@ -248,25 +224,20 @@ def _store(re, im, out):
 
 @njit(parallel=True, cache=True)
 def _transfer(ports, windows, n, phases, errors, out):
-    cells = len(ports)
     ones = np.ones(n)
     for t in prange(len(phases)):
         re, im = np.empty((n, n)), np.empty((n, n))
         _identity(n, re, im)
-        _windows(ports, windows, n, phases, errors, t, 0, re, im)
-        _screen(n, phases[t, 2 * cells :], ones, re, im)
+        _mesh(ports, windows, n, phases, errors, t, 0, ones, re, im)
         _store(re, im, out[t])
 
 
 @njit(parallel=True, cache=True)
 def _tiles(ports, windows, n, left, gain, right, left_errors, right_errors, out):
-    cells = len(ports)
     ones = np.ones(n)
     for t in prange(len(left)):
         re, im = np.empty((n, n)), np.empty((n, n))
         _identity(n, re, im)
-        _windows(ports, windows, n, right, right_errors, t, 0, re, im)
-        _screen(n, right[t, 2 * cells :], gain[t], re, im)
-        _windows(ports, windows, n, left, left_errors, t, n, re, im)
-        _screen(n, left[t, 2 * cells :], ones, re, im)
+        _mesh(ports, windows, n, right, right_errors, t, 0, gain[t], re, im)
+        _mesh(ports, windows, n, left, left_errors, t, n, ones, re, im)
         _store(re, im, out[t])

@@ -143,9 +143,7 @@ def _gain(loss_db: float | Tensor, fields: Tensor) -> Tensor | None:
 
 
 @lru_cache(maxsize=32)
-def _window_ports(
-    mesh: Mesh, device: torch.device
-) -> tuple[tuple[int, int, Tensor, Tensor, Tensor, Tensor], ...]:
+def _window_ports(mesh: Mesh, device: torch.device) -> tuple[tuple[int, int, Tensor, Tensor, Tensor, Tensor], ...]:
     """Per window: its range of cells; the ports of upper arms, lower arms and bypasses; and the order
     that puts their concatenation back into ports."""
     plan = []
@@ -156,9 +154,7 @@ def _window_ports(
         bypass = [port for port in range(mesh.ports) if port not in used]
         place = {port: at for at, port in enumerate([*uppers, *lowers, *bypass])}
         order = [place[port] for port in range(mesh.ports)]
-        ports = (
-            torch.tensor(row, dtype=torch.int64, device=device) for row in (uppers, lowers, bypass, order)
-        )
+        ports = (torch.tensor(row, dtype=torch.int64, device=device) for row in (uppers, lowers, bypass, order))
         plan.append((first, first + len(uppers), *ports))
         first += len(uppers)
     return tuple(plan)

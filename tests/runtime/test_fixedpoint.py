@@ -40,9 +40,7 @@ def test_phase_codes_are_the_nearest_level_half_up(word, bits):
 
 def test_phase_codes_by_hand():
     # 5 bits: step pi/16, worst error pi/32 rad
-    words = fp.turns32(
-        np.array([0.0, math.pi / 32 - 1e-6, math.pi / 32, 2 * math.pi - math.pi / 32, math.pi])
-    )
+    words = fp.turns32(np.array([0.0, math.pi / 32 - 1e-6, math.pi / 32, 2 * math.pi - math.pi / 32, math.pi]))
     assert fp.phase_codes(words, 5).tolist() == [0, 0, 1, 0, 16]
     assert fp.realised_phase_rad(np.uint32(1), 5) == math.pi / 16
     assert int(fp.phase_codes(np.uint32(2**32 - 1), 1)) == 0

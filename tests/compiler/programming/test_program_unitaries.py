@@ -31,9 +31,7 @@ def test_complex_matrices_become_phase_columns():
     program = program_unitaries("clements", matrices)
     assert isinstance(program, PhaseSettings)
     columns = program.columns("right")
-    assert {name: (c.dtype.name, c.shape) for name, c in columns.items()} == {
-        "right.phases": ("uint32", (1, 4))
-    }
+    assert {name: (c.dtype.name, c.shape) for name, c in columns.items()} == {"right.phases": ("uint32", (1, 4))}
     assert np.abs(transfer_matrices(program.mesh, radians(columns["right.phases"])) - matrices).max() < 1e-8
     assert np.abs(transfer_matrices(program.mesh, program.phases_rad()) - matrices).max() < 1e-15
 
@@ -55,9 +53,7 @@ def test_single_precision_passes_with_a_tolerance():
 
 def test_not_unitary_reports_the_tile_and_the_distance():
     stack = np.concatenate([ROTATION, ROTATION * np.sqrt(1.25), ROTATION * 2])
-    with pytest.raises(
-        CompileError, match=r"not unitary.*matrices\[1\], and 1 more .*= 0\.25; allowed: at most"
-    ):
+    with pytest.raises(CompileError, match=r"not unitary.*matrices\[1\], and 1 more .*= 0\.25; allowed: at most"):
         program_unitaries("clements", stack)
 
 

@@ -55,3 +55,13 @@ def test_impossible_widths(ports):
 def test_overlapping_or_outlying_cells_are_refused(windows):
     with pytest.raises(TargetError, match="window"):
         Mesh("custom", 4, windows)
+
+
+def test_meshes_are_values():
+    layout = mesh("clements", 6)
+    twin = Mesh("clements", 6, tuple(tuple(window) for window in layout.windows))
+    assert twin == layout
+    assert hash(twin) == hash(layout)
+    assert twin != Mesh("clements", 6, layout.windows[::-1])
+    with pytest.raises(ValueError, match="read-only"):
+        layout.cell_ports[0] = 1
