@@ -364,7 +364,7 @@ def energy(
     chips = [body.target_for(s.bank) if isinstance(s, MatrixStep) else body.target for s in body.steps]
     pairs = list(zip(chips, found.values(), strict=True))
     execution = [list(price(chip, step.execution, step.stream_s).values()) for chip, step in pairs]
-    configuration = [list(price(target, step.configuration, step.configure_s).values()) for step in found.values()]
+    configuration = [list(price(chip, step.configuration, step.configure_s).values()) for chip, step in pairs]
     execution.append(list(price(body.target, Counts(), _idle_s(schedule)).values()))
     configuration.append([0.0] * len(ITEMS))
     exact = on_grid(np.array(execution), np.array(configuration))
