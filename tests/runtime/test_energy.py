@@ -71,6 +71,7 @@ class TestCounts:
         assert active_cols(item).tolist() == [16, 16, 8] * 4
         assert int((active_rows(item) * active_cols(item)).sum()) == item.spec.weights
 
+    @settings(deadline=None)
     @given(st.integers(0, 300), st.integers(1, 50))
     def test_tile_sizes_cover_the_extent(self, extent, tile):
         sizes = tile_sizes(extent, tile)
@@ -174,6 +175,7 @@ class TestExactSums:
             assert set(views) == {ledger.total_j}
         assert found.execution.total_j + found.configuration.total_j == found.run.total_j == found.total_j
 
+    @settings(deadline=None)
     @given(st.lists(joules, min_size=1, max_size=30))
     def test_the_grid_moves_no_entry_by_more_than_rounding(self, values):
         table = np.array(values)

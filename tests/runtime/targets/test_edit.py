@@ -28,9 +28,7 @@ def test_names_and_descriptions_change_too():
 
 def test_changed_numbers_become_assumed():
     changed = MZI.with_({"mesh.ports": 32, "detection.noise": False})
-    assert changed.provenance["mesh.ports"] == Provenance(
-        unit="port", source="set by Target.with_", kind="assumed"
-    )
+    assert changed.provenance["mesh.ports"] == Provenance(unit="port", source="set by Target.with_", kind="assumed")
     assert changed.provenance["timing.window_s"] == MZI.provenance["timing.window_s"]
     assert "detection.noise" not in changed.provenance
     assert "mesh.phase_bits" not in MZI.with_({"mesh.phase_bits": None}).provenance

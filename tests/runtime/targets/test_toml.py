@@ -1,7 +1,7 @@
 """Reading targets from TOML: units, sources, and every fault told at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightloom.runtime import targets
@@ -118,20 +118,20 @@ def test_a_file_that_is_not_text_is_refused(tmp_path):
         targets.from_toml(path)
 
 
+@settings(deadline=None)
 @given(text=st.text(min_size=3).filter(lambda text: len(text.strip()) >= 3))
 def test_any_source_text_survives_toml(text):
     target = targets.get("mzi64")
     changed = target.model_copy(
         update={
             "description": text,
-            "provenance": {
-                path: item.model_copy(update={"source": text}) for path, item in target.provenance.items()
-            },
+            "provenance": {path: item.model_copy(update={"source": text}) for path, item in target.provenance.items()},
         }
     )
     assert parse_target(targets.dump_target(changed)) == changed
 
 
+@settings(deadline=None)
 @given(value=st.floats(min_value=1e-30, max_value=1e30, allow_nan=False))
 def test_any_number_survives_toml(value):
     target = targets.get("mzi64").with_({"timing.window_s": value})
