@@ -202,9 +202,9 @@ class ProgramBody:
     banks: Mapping[str, TileBank]
     costs: Mapping[str, StepCost]
     example_batch: int
-    layer_targets: Mapping[str, Target] = field(default_factory=dict)
-    ir: Mapping[str, str] = field(default_factory=dict)
-    provenance: Mapping[str, object] = field(default_factory=dict)
+    layer_targets: Mapping[str, Target] = field(default_factory=dict[str, "Target"])
+    ir: Mapping[str, str] = field(default_factory=dict[str, str])
+    provenance: Mapping[str, object] = field(default_factory=dict[str, object])
 
     def target_for(self, bank: str) -> Target:
         """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""

@@ -44,9 +44,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str], None]:
             path.write_text(text)
             return
         if not path.exists():
-            pytest.fail(
-                f"no golden file {path.name}: look at the text and run pytest --update-golden\n{text}"
-            )
+            pytest.fail(f"no golden file {path.name}: look at the text and run pytest --update-golden\n{text}")
         assert text == path.read_text(), f"{path.name} differs; if the change is meant, run --update-golden"
 
     return check

@@ -130,7 +130,8 @@ class _Translation:
         tensors: Mapping[str, object] = self.program.state_dict
         tensor = tensors[target] if target in tensors else self.program.constants[target]
         if not isinstance(tensor, torch.Tensor):
-            raise CaptureError(complaint("the model holds a constant that is no tensor", where=target, got=type(tensor)))
+            kind = type(tensor).__name__
+            raise CaptureError(complaint("the model holds a constant that is no tensor", where=target, got=kind))
         return tensor.detach()
 
     @staticmethod

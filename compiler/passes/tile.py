@@ -47,7 +47,9 @@ def _table(matrix: Matrix, weight: torch.Tensor, target: Target) -> TileBank:
     spec = BankSpec(matrix.name, mesh.topology, mesh.ports, matrix.groups, matrix.rows, matrix.cols, tiles=0)
     filled = (grid(weight, spec) != 0).any(dim=4).any(dim=2)
     place = np.argwhere(filled.numpy()).astype(np.int32)
-    columns: dict[str, np.ndarray] = dict(zip(("group", "row", "col"), (np.ascontiguousarray(column) for column in place.T), strict=True))
+    columns: dict[str, np.ndarray] = dict(
+        zip(("group", "row", "col"), (np.ascontiguousarray(column) for column in place.T), strict=True)
+    )
     return TileBank(replace(spec, tiles=len(place)), columns)
 
 

@@ -32,7 +32,12 @@ def check_body(body: ProgramBody, *, where: str) -> None:
         raise fault("The example batch is impossible", where, body.example_batch, "1 or more")
     known = _check_names(body, where)
     for name, bank in body.banks.items():
-        check_bank(name, bank, body.target, where)
+        check_bank(name, bank, body.target_for(name), where)
+    for name, target in body.layer_targets.items():
+        if name not in body.banks:
+            raise fault("A layer's target is for a bank that does not exist", where, name, shorten(list(body.banks)))
+        if (target.mesh.ports, target.mesh.topology) != (body.target.mesh.ports, body.target.mesh.topology):
+            raise fault("A layer's target has another mesh than the chip", where, name, "the chip's mesh")
     for name, tensor in body.constants.items():
         if tensor.layout != torch.strided or tensor.dtype not in DTYPES.values():
             raise fault(

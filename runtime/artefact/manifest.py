@@ -111,6 +111,7 @@ class Manifest(Entry):
     schema_version: Literal[1]
     name: str
     target: dict[str, Any]
+    layer_targets: dict[str, dict[str, Any]]
     example_batch: Annotated[int, Field(ge=1, lt=2**31)]
     inputs: list[InputEntry]
     constants: list[ConstantEntry]

@@ -83,6 +83,7 @@ def _body(manifest: Manifest, arrays: dict[str, np.ndarray], where: str) -> Prog
             name: StepCost(cost.macs, cost.vectors, cost.elements) for name, cost in manifest.costs.items()
         },
         example_batch=manifest.example_batch,
+        layer_targets={name: _target(target, f"target of {name}") for name, target in manifest.layer_targets.items()},
         ir=dict(manifest.ir),
         provenance=decode_plain(manifest.provenance, "provenance"),
     )

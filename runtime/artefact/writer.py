@@ -118,6 +118,9 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
     fields = {
         "name": body.name,
         "target": encode_plain(body.target.model_dump(), "target"),
+        "layer_targets": {
+            name: encode_plain(target.model_dump(), f"target of {name}") for name, target in body.layer_targets.items()
+        },
         "example_batch": body.example_batch,
         "inputs": [{"name": spec.name, "type": encode_type(spec.type)} for spec in body.inputs],
         "constants": constants,

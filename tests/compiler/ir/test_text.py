@@ -23,9 +23,7 @@ from lightloom.runtime.program import BankSpec
 from lightloom.runtime.values import Ref, ScalarType, TensorType, Token, TupleType
 
 names = st.text(min_size=1, max_size=8)
-words = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True).filter(
-    lambda w: w not in ("none", "true", "false")
-)
+words = st.from_regex(r"[a-z_][a-z0-9_]{0,6}", fullmatch=True).filter(lambda w: w not in ("none", "true", "false"))
 dims = st.one_of(st.integers(0, 10**12), st.sampled_from(["s0", "s1", "2*s0 + 1", "Max(1, s0)"]))
 tensor_types = st.builds(
     TensorType, st.sampled_from(["f32", "bf16", "i64", "bool"]), st.lists(dims, max_size=4).map(tuple)
@@ -58,12 +56,8 @@ nodes = st.builds(
 sizes = st.integers(0, 10**6)
 banks = st.builds(
     Bank,
-    st.builds(
-        BankSpec, names, words, sizes, sizes, sizes, sizes, sizes, st.none() | sizes, st.none() | sizes
-    ),
-    st.lists(
-        st.builds(Column, words, st.just("u32"), st.lists(sizes, max_size=2).map(tuple)), max_size=2
-    ).map(tuple),
+    st.builds(BankSpec, names, words, sizes, sizes, sizes, sizes, sizes, st.none() | sizes, st.none() | sizes),
+    st.lists(st.builds(Column, words, st.just("u32"), st.lists(sizes, max_size=2).map(tuple)), max_size=2).map(tuple),
 )
 graphs = st.builds(
     Graph,

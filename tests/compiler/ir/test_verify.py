@@ -21,15 +21,11 @@ CHIP = Placement("photonic", "constant weights")
 
 def good() -> Graph:
     """A correct tile graph of one 4 x 4 matrix on 2-port tiles."""
-    mvm = Node(
-        "y", "ll.mvm", (Ref("x"), None), VECTOR, (("matrix", "fc"), ("kind", "linear")), placement=CHIP
-    )
+    mvm = Node("y", "ll.mvm", (Ref("x"), None), VECTOR, (("matrix", "fc"), ("kind", "linear")), placement=CHIP)
     relu = Node("z", "aten.relu.default", (Ref("y"),), VECTOR, placement=HOST)
     weight = Value("fc.weight", TensorType("f32", (4, 4)))
     place = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1]], dtype=np.int32)
-    bank = TileBank(
-        BankSpec("fc", "clements", 2, 1, 4, 4, 4), dict(zip(("group", "row", "col"), place, strict=True))
-    )
+    bank = TileBank(BankSpec("fc", "clements", 2, 1, 4, 4, 4), dict(zip(("group", "row", "col"), place, strict=True)))
     return Graph(
         "tile",
         "good",

@@ -20,9 +20,7 @@ class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.stem = nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding="same", bias=False), nn.BatchNorm2d(4), nn.ReLU()
-        )
+        self.stem = nn.Sequential(nn.Conv2d(2, 4, 3, padding="same", bias=False), nn.BatchNorm2d(4), nn.ReLU())
         self.depthwise = nn.Conv2d(4, 4, (3, 2), stride=2, padding=1, groups=4)
         self.drop = nn.Dropout()
         self.shared = nn.Linear(20, 20)
@@ -38,9 +36,7 @@ class Small(nn.Module):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_text_after_pass(name: str, golden: Callable[[str], None]) -> None:
-    graph = compile_model(
-        Small().eval(), torch.zeros(2, 2, 5, 5), targets.get("mzi16"), stop_after=name
-    ).graph
+    graph = compile_model(Small().eval(), torch.zeros(2, 2, 5, 5), targets.get("mzi16"), stop_after=name).graph
     verify(graph)
     text = show(graph)
     assert parse(text) == graph

@@ -18,9 +18,7 @@ small = st.integers(1, 9)
 def tiled(weight: torch.Tensor, groups: int, ports: int) -> Graph:
     rows, cols = weight.shape[0] // groups, weight[0].numel()
     constant = Value("w", TensorType("f32", tuple(weight.shape)))
-    graph = Graph(
-        "mvm", "g", (), (constant,), (), (), (Matrix("m", "w", groups, rows, cols),), store={"w": weight}
-    )
+    graph = Graph("mvm", "g", (), (constant,), (), (), (Matrix("m", "w", groups, rows, cols),), store={"w": weight})
     return Tile().run(graph, targets.get("mzi16").with_({"mesh.ports": ports}))
 
 

@@ -159,6 +159,7 @@ def make_body() -> ProgramBody:
         },
         costs={step.name: StepCost(macs=i, vectors=2 * i, elements=3 * i) for i, step in enumerate(steps)},
         example_batch=1,
+        layer_targets={"head": make_target().with_({"encoding.dac_bits": 5})},
         ir={"nn": "graph @toy {\n}\n"},
         provenance={"torch": "2.13", "passes": [{"name": "fold", "seconds": 0.25}], "limit": math.inf},
     )

@@ -91,6 +91,7 @@ def test_every_program_without_tiles_or_constants(body, same, tmp_path):
         body,
         constants={},
         banks={},
+        layer_targets={},
         steps=(dataclasses.replace(step, args=(Ref("x"), -1, None)),),
         outputs=(Ref(step.name),),
         structure={"leaf": 0},
