@@ -26,43 +26,31 @@ The counts are those of :mod:`.counts`. The form follows the usual accounting of
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from .counts import Counts, configure_counts, settings_per_tile, step_counts, stream_counts
 from .errors import InputError, complaint
 from .latency import stream_s
+from .ledger import IDLE, ITEMS, PARTS, EnergyReport, Ledger, on_grid
 from .program import MatrixStep, ProgramBody
-from .report.tables import Column, Table, percent, si
 from .schedule import EventKind, Schedule
 from .targets.schema import Target
 
-PARTS = ("optical", "control", "conversion", "detection", "memory", "host")
-"""Parts that an energy is split into."""
-
-ITEMS: dict[str, tuple[str, bool]] = {
-    "laser": ("optical", True),
-    "local oscillator": ("optical", True),
-    "hold": ("control", True),
-    "reconfigure": ("control", False),
-    "calibration": ("control", False),
-    "dac": ("conversion", False),
-    "modulator": ("conversion", False),
-    "adc": ("conversion", False),
-    "receiver": ("detection", False),
-    "memory": ("memory", False),
-    "macs": ("host", False),
-    "ops": ("host", False),
-}
-"""Items of the price list: name -> (part, whether it is static, that is a power times a time)."""
-
-IDLE = "idle"
-"""Row of what cores hold between events."""
+__all__ = [
+    "IDLE",
+    "ITEMS",
+    "PARTS",
+    "EnergyReport",
+    "Ledger",
+    "PeakPower",
+    "energy",
+    "peak_power",
+    "price",
+    "tile_energy",
+]
 
 
 def price(target: Target, counts: Counts, hold_s: float = 0.0) -> dict[str, float]:
@@ -139,210 +127,6 @@ def peak_power(target: Target) -> PeakPower:
     return PeakPower(laser * target.energy.laser_wall_plug_efficiency, laser, electrical)
 
 
-def on_grid(*tables: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Round tables of joules to one binary grid, so that sums of their entries are exact in any order.
-
-    The grid is 2**-52 of the next power of two above the total: every partial sum is then a whole number of
-    grid steps below 2**53, which float64 holds exactly. An entry moves by at most 2.3e-16 of the total.
-    """
-    whole = math.fsum(math.fsum(table.ravel()) for table in tables)
-    if whole == 0:
-        return tables
-    step = math.ldexp(1.0, math.frexp(whole)[1] - 52)
-    # Subnormal totals have no finer grid than float64 itself, which is exact for sums already.
-    return tables if step == 0 else tuple(np.rint(table / step) * step for table in tables)
-
-
-@dataclass(frozen=True, eq=False)
-class Ledger:
-    """Joules by row (a step, or :data:`IDLE`) and item. Sums are exact in any order, see :func:`on_grid`."""
-
-    rows: tuple[str, ...]
-    joules: np.ndarray
-
-    @property
-    def total_j(self) -> float:
-        """All of it."""
-        return float(self.joules.sum())
-
-    @property
-    def static_j(self) -> float:
-        """Powers times times: lasers, hold."""
-        return float(self.joules[:, [static for _, static in ITEMS.values()]].sum())
-
-    @property
-    def dynamic_j(self) -> float:
-        """Energies of events."""
-        return float(self.joules[:, [not static for _, static in ITEMS.values()]].sum())
-
-    def by_item(self) -> dict[str, float]:
-        """Joules of each item of the price list."""
-        return dict(zip(ITEMS, self.joules.sum(0).tolist(), strict=True))
-
-    def by_part(self) -> dict[str, float]:
-        """Joules of each part."""
-        return dict(zip(PARTS, self._parts().sum(0).tolist(), strict=True))
-
-    def by_row(self) -> dict[str, float]:
-        """Joules of each row."""
-        return dict(zip(self.rows, self.joules.sum(1).tolist(), strict=True))
-
-    def _parts(self) -> np.ndarray:
-        """Joules by row and part."""
-        members = np.array([[part == owner for part in PARTS] for owner, _ in ITEMS.values()], float)
-        return self.joules @ members
-
-    def table(self) -> Table:
-        """Rows by parts, with their totals."""
-        total = self.total_j
-        parts = self._parts()
-        data = [
-            (row, *values.tolist(), float(values.sum()))
-            for row, values in zip(self.rows, parts, strict=True)
-            if row != IDLE or values.any()
-        ]
-        data.append(("total", *parts.sum(0).tolist(), total))
-        columns = (
-            Column("row", "layer"),
-            *(Column(f"{part}_j", part, _joules) for part in PARTS),
-            Column("total_j", "total", _joules),
-        )
-        return Table(columns, tuple(data))
-
-
-@dataclass(frozen=True, eq=False)
-class EnergyReport:
-    """Energy of one scheduled run of a batch.
-
-    ``execution`` and ``configuration`` are joules of the whole run. ``reuse`` is how many inferences one
-    calibration serves, and one configuration too where the program is ``resident`` (no core changes its
-    tile, so that a next run finds it in place); else every batch is configured anew.
-    """
-
-    batch: int
-    macs: int
-    makespan_s: float
-    execution: Ledger
-    configuration: Ledger
-    reuse: int
-    resident: bool
-    calibration_j: float
-
-    @property
-    def total_j(self) -> float:
-        """The run, configured once and executed once, without calibration."""
-        return self.execution.total_j + self.configuration.total_j
-
-    @property
-    def per_inference_j(self) -> float:
-        """Execution only, over the batch."""
-        return self.execution.total_j / self.batch
-
-    @property
-    def configuration_reuse(self) -> int:
-        """Inferences that share one configuration."""
-        return self.reuse if self.resident else self.batch
-
-    @cached_property
-    def amortised(self) -> Ledger:
-        """Joules of one inference with its share of configuration and calibration."""
-        joules = self.execution.joules / self.batch + self.configuration.joules / self.configuration_reuse
-        calibration = np.zeros((1, len(ITEMS)))
-        calibration[0, list(ITEMS).index("calibration")] = self.calibration_j / self.reuse
-        (exact,) = on_grid(np.concatenate([joules, calibration]))
-        return Ledger((*self.execution.rows, "calibration"), exact)
-
-    @property
-    def amortised_j(self) -> float:
-        """One inference with its share of configuration and calibration."""
-        return self.amortised.total_j
-
-    @property
-    def per_mac_j(self) -> float:
-        """Execution only, over all multiply-accumulates of the program (photonic and host)."""
-        return self.per_inference_j / self.macs if self.macs else 0.0
-
-    @property
-    def amortised_per_mac_j(self) -> float:
-        """Amortised, over all multiply-accumulates of the program."""
-        return self.amortised_j / self.macs if self.macs else 0.0
-
-    @property
-    def average_power_w(self) -> float:
-        """The run's energy over its makespan."""
-        return self.total_j / self.makespan_s if self.makespan_s else 0.0
-
-    @property
-    def run(self) -> Ledger:
-        """Configuration and execution of the run together."""
-        return Ledger(self.execution.rows, self.execution.joules + self.configuration.joules)
-
-    def table(self) -> Table:
-        """One row an item: of the run, execution and configuration apart; amortised over inferences."""
-        execution, configuration = self.execution.by_item(), self.configuration.by_item()
-        amortised = self.amortised.by_item()
-        rows = [
-            (
-                part,
-                name,
-                "static" if static else "dynamic",
-                execution[name],
-                configuration[name],
-                amortised[name],
-                amortised[name] / self.amortised_j if self.amortised_j else 0.0,
-            )
-            for name, (part, static) in ITEMS.items()
-        ]
-        columns = (
-            Column("part", "part"),
-            Column("item", "item"),
-            Column("kind", "kind"),
-            Column("execution_j", "execution", _joules),
-            Column("configuration_j", "configuration", _joules),
-            Column("amortised_j", "per inference, amortised", _joules),
-            Column("share", "share", lambda share: percent(share, 1)),
-        )
-        return Table(columns, tuple(rows), left=3, notes=self._notes())
-
-    def layers(self) -> Table:
-        """One row a step and part: the run's joules, configuration and execution together."""
-        return self.run.table()
-
-    def _notes(self) -> dict[str, Any]:
-        return {
-            "batch": self.batch,
-            "macs": self.macs,
-            "reuse": self.reuse,
-            "resident": self.resident,
-            "calibration_j": self.calibration_j,
-            "total_j": self.total_j,
-            "execution_total_j": self.execution.total_j,
-            "configuration_total_j": self.configuration.total_j,
-            "static_j": self.run.static_j,
-            "dynamic_j": self.run.dynamic_j,
-            "per_inference_j": self.per_inference_j,
-            "amortised_per_inference_j": self.amortised_j,
-            "per_mac_j": self.per_mac_j,
-            "amortised_per_mac_j": self.amortised_per_mac_j,
-            "average_power_w": self.average_power_w,
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Totals, the table of items and the table of layers."""
-        return {**self._notes(), "items": _columns(self.table()), "layers": self.layers().to_dict()}
-
-    def to_json(self, indent: int | None = None) -> str:
-        """The dict as JSON."""
-        return json.dumps(self.to_dict(), indent=indent)
-
-    def to_csv(self) -> str:
-        """The table of items as CSV."""
-        return self.table().to_csv()
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-
 def energy(
     body: ProgramBody, schedule: Schedule, *, reuse: int | None = None, calibration_j: float = 0.0
 ) -> EnergyReport:
@@ -391,11 +175,3 @@ def _idle_s(schedule: Schedule) -> float:
     busy = math.fsum(schedule.end_s[chip] - start)
     # Rounding may leave a hair below zero where cores are never idle.
     return max(on - busy, 0.0) if on - busy > 1e-12 * on else 0.0
-
-
-def _columns(table: Table) -> dict[str, Any]:
-    return {key: value for key, value in table.to_dict().items() if key not in table.notes}
-
-
-def _joules(value: float) -> str:
-    return si(value, "J")

@@ -23,8 +23,9 @@ from lightloom.runtime.counts import (
     total,
 )
 from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import IDLE, ITEMS, PARTS, energy, on_grid, peak_power, price, tile_energy
+from lightloom.runtime.energy import IDLE, ITEMS, PARTS, energy, peak_power, price, tile_energy
 from lightloom.runtime.errors import InputError
+from lightloom.runtime.ledger import on_grid
 from lightloom.runtime.program import StepCost
 from lightloom.runtime.report.text import report
 
