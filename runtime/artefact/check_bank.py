@@ -31,6 +31,10 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
     if spec.name != name:
         raise fault("A bank and its spec have different names", place, spec.name)
     _check_spec(spec, place)
+    chip = target.mesh
+    if (spec.topology, spec.ports) != (chip.topology, chip.ports):
+        got, allowed = f"{spec.topology} of {spec.ports} ports", f"{chip.topology} of {chip.ports} ports"
+        raise fault("A bank is for another mesh than the chip's", place, got, allowed)
     # The narrow columns first: they prove that the file really holds a table of this width before
     # a mesh of that many ports is built.
     needed = _plain_columns(spec, target)
