@@ -13,7 +13,7 @@ so D ends as the screen at the output. Source: Clements et al., Optica 3, 1460 (
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 LANES = 8
 """Tiles side by side: one AVX-512 register of float64, or two of AVX2."""
@@ -22,12 +22,15 @@ _TINY = 1e-280
 """Squared magnitudes below this count as zero: their square root would be no exact unit vector."""
 
 
-@njit(parallel=True, cache=True, fastmath={"contract"})
-def null_real(matrices, cell_index, theta, signs):
-    """Settings of orthogonal matrices (T, n, n): fills theta (T, cells), signs bool (T, cells + n)."""
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def null_real(first_group, last_group, matrices, cell_index, theta, signs):
+    """Settings of orthogonal matrices (T, n, n): fills theta (T, cells), signs bool (T, cells + n).
+
+    Works on groups first_group .. last_group of ``LANES`` tiles each.
+    """
     tiles, n, _ = matrices.shape
     cells = theta.shape[1]
-    for group in prange((tiles + LANES - 1) // LANES):
+    for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
         a = np.empty((n, n, LANES))
@@ -101,12 +104,15 @@ def _unit(re, im):
     return 1.0, 0.0, 0.0
 
 
-@njit(parallel=True, cache=True, fastmath={"contract"})
-def null_complex(real, imag, cell_index, theta, delta):
-    """Settings of unitaries (T, n, n): fills theta (T, cells), delta (T, cells + n) in radians."""
+@njit(nogil=True, cache=True, fastmath={"contract"})
+def null_complex(first_group, last_group, real, imag, cell_index, theta, delta):
+    """Settings of unitaries (T, n, n): fills theta (T, cells), delta (T, cells + n) in radians.
+
+    Works on groups first_group .. last_group of ``LANES`` tiles each.
+    """
     tiles, n, _ = real.shape
     cells = theta.shape[1]
-    for group in prange((tiles + LANES - 1) // LANES):
+    for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
         a, b = np.empty((n, n, LANES)), np.zeros((n, n, LANES))

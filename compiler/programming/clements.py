@@ -9,7 +9,8 @@ import numpy as np
 
 from ...runtime.meshes import mesh
 from ...runtime.meshes.gauge import expand_radians
-from ._nulling import null_complex, null_real
+from ...runtime.threads import spread
+from ._nulling import LANES, null_complex, null_real
 
 
 def program_real(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +29,9 @@ def program_real(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     layout = mesh("clements", n)
     theta = np.empty((tiles, layout.cells))
     signs = np.empty((tiles, layout.cells + n), dtype=np.bool_)
-    null_real(np.ascontiguousarray(matrices, dtype=np.float64), layout.cell_index, theta, signs)
+    spread(
+        -(-tiles // LANES), null_real, np.ascontiguousarray(matrices, dtype=np.float64), layout.cell_index, theta, signs
+    )
     return theta, signs
 
 
@@ -49,5 +52,5 @@ def program_complex(matrices: np.ndarray) -> np.ndarray:
     delta = np.empty((tiles, layout.cells + n))
     real = np.ascontiguousarray(np.real(matrices), dtype=np.float64)
     imag = np.ascontiguousarray(np.imag(matrices), dtype=np.float64)
-    null_complex(real, imag, layout.cell_index, theta, delta)
+    spread(-(-tiles // LANES), null_complex, real, imag, layout.cell_index, theta, delta)
     return expand_radians(layout, theta, delta)

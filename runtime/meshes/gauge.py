@@ -14,9 +14,10 @@ A real matrix has delta = pi * (sign bit), so theta and the bits are its whole p
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..errors import InputError, complaint
+from ..threads import spread
 from .base import Mesh
 
 
@@ -50,7 +51,15 @@ def expand(mesh: Mesh, theta: np.ndarray, sign_packed: np.ndarray) -> np.ndarray
             complaint("theta and sign are of different tile counts", got=f"{len(theta)} and {len(sign_packed)}")
         )
     out = np.empty((len(theta), mesh.phases), dtype=np.uint32)
-    _expand_turns(mesh.cell_ports, mesh.ports, np.ascontiguousarray(theta), np.ascontiguousarray(sign_packed), out)
+    spread(
+        len(out),
+        _expand_turns,
+        mesh.cell_ports,
+        mesh.ports,
+        np.ascontiguousarray(theta),
+        np.ascontiguousarray(sign_packed),
+        out,
+    )
     return out
 
 
@@ -72,7 +81,7 @@ def expand_radians(mesh: Mesh, theta_rad: np.ndarray, delta_rad: np.ndarray) -> 
     _check(theta_rad, np.float64, (mesh.cells,), "theta_rad")
     _check(delta_rad, np.float64, (mesh.cells + mesh.ports,), "delta_rad")
     out = np.empty((len(theta_rad), mesh.phases))
-    _expand_radians(mesh.cell_ports, mesh.ports, theta_rad, delta_rad, out)
+    spread(len(out), _expand_radians, mesh.cell_ports, mesh.ports, theta_rad, delta_rad, out)
     return out
 
 
@@ -98,10 +107,10 @@ def _check(array: np.ndarray, dtype: type, row: tuple[int, ...], name: str) -> N
         )
 
 
-@njit(parallel=True, cache=True)
-def _expand_turns(ports, n, theta, packed, out):
+@njit(nogil=True, cache=True)
+def _expand_turns(first, last, ports, n, theta, packed, out):
     cells = len(ports)
-    for t in prange(theta.shape[0]):
+    for t in range(first, last):
         psi = np.zeros(n, dtype=np.int64)
         for k in range(cells):
             p = ports[k]
@@ -120,11 +129,11 @@ def _expand_turns(ports, n, theta, packed, out):
             out[t, cells + k] = np.uint32((((-psi[p]) >> 1) + (np.int64(bit) << 31)) & 0xFFFFFFFF)
 
 
-@njit(parallel=True, cache=True)
-def _expand_radians(ports, n, theta, delta, out):
+@njit(nogil=True, cache=True)
+def _expand_radians(first, last, ports, n, theta, delta, out):
     cells = len(ports)
     turn = 2 * np.pi
-    for t in prange(theta.shape[0]):
+    for t in range(first, last):
         psi = np.zeros(n)
         for k in range(cells):
             p = ports[k]

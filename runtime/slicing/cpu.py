@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
+from ..threads import spread
 from ._trig import cos_sin
 
 Part = Literal["complex", "real"]
@@ -47,7 +48,7 @@ def transfer_matrices(
     tiles = len(phases)
     errors = _errors(mesh, splitter_error_rad, tiles, "splitter_error_rad")
     out = _planes(tiles, mesh.ports, part, precision)
-    _transfer(mesh.cell_ports, mesh.cell_windows, mesh.ports, phases, errors, out)
+    _run(mesh, np.empty((0, mesh.phases)), np.ones((tiles, mesh.ports)), phases, _NO_ERRORS, errors, out)
     return _join(out)
 
 
@@ -85,18 +86,15 @@ def tile_matrices(
     left_errors = _errors(mesh, left_splitter_error_rad, tiles, "left_splitter_error_rad")
     right_errors = _errors(mesh, right_splitter_error_rad, tiles, "right_splitter_error_rad")
     out = _planes(tiles, mesh.ports, part, precision)
-    _tiles(
-        mesh.cell_ports,
-        mesh.cell_windows,
-        mesh.ports,
-        left,
-        gain,
-        right,
-        left_errors,
-        right_errors,
-        out,
-    )
+    _run(mesh, left, gain, right, left_errors, right_errors, out)
     return _join(out)
+
+
+_NO_ERRORS = np.empty((0, 0, 2))
+
+
+def _run(mesh: Mesh, *tables: np.ndarray) -> None:
+    spread(len(tables[-1]), _tiles, mesh.cell_ports, mesh.cell_windows, mesh.ports, *tables)
 
 
 def _planes(tiles: int, ports: int, part: str, precision: str) -> np.ndarray:
@@ -134,7 +132,7 @@ def _table(array: np.ndarray, row: tuple[int, ...], name: str, tiles: int | None
 
 def _errors(mesh: Mesh, array: np.ndarray | None, tiles: int, name: str) -> np.ndarray:
     """Splitter errors of every tile; an empty table stands for perfect splitters."""
-    return np.empty((0, 0, 2)) if array is None else _table(array, (mesh.cells, 2), name, tiles)
+    return _NO_ERRORS if array is None else _table(array, (mesh.cells, 2), name, tiles)
 
 
 # "contract" lets a multiply and an add become one instruction; nothing else of fastmath is wanted
@@ -222,22 +220,16 @@ def _store(re, im, out):
                 out[i, k, 1] = im[i, k]
 
 
-@njit(parallel=True, cache=True)
-def _transfer(ports, windows, n, phases, errors, out):
+@njit(nogil=True, cache=True)
+def _tiles(first, last, ports, windows, n, left, gain, right, left_errors, right_errors, out):
+    """Tiles first .. last; without a left table a tile is its right mesh, and then its gain."""
     ones = np.ones(n)
-    for t in prange(len(phases)):
-        re, im = np.empty((n, n)), np.empty((n, n))
+    re, im = np.empty((n, n)), np.empty((n, n))
+    for t in range(first, last):
         _identity(n, re, im)
-        _mesh(ports, windows, n, phases, errors, t, 0, ones, re, im)
-        _store(re, im, out[t])
-
-
-@njit(parallel=True, cache=True)
-def _tiles(ports, windows, n, left, gain, right, left_errors, right_errors, out):
-    ones = np.ones(n)
-    for t in prange(len(left)):
-        re, im = np.empty((n, n)), np.empty((n, n))
-        _identity(n, re, im)
-        _mesh(ports, windows, n, right, right_errors, t, 0, gain[t], re, im)
-        _mesh(ports, windows, n, left, left_errors, t, n, ones, re, im)
+        reach = 0
+        _mesh(ports, windows, n, right, right_errors, t, reach, gain[t], re, im)
+        if len(left):
+            reach = n
+            _mesh(ports, windows, n, left, left_errors, t, reach, ones, re, im)
         _store(re, im, out[t])
