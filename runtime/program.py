@@ -174,7 +174,7 @@ class StepCost:
     """What one sample of the example's shape asks of a step.
 
     ``macs``: multiply-accumulates; ``vectors``: input vectors sent through the bank (0 on the host);
-    ``elements``: output elements.
+    ``elements``: output elements computed (0 for views and arithmetic on sizes).
     """
 
     macs: int

@@ -28,6 +28,18 @@ _ATTENTION = {"aten.scaled_dot_product_attention.default"}
 MAC_OPS = _LINEAR | _CONVOLUTIONS | _TRANSPOSED | _PRODUCTS | _BIASED_PRODUCTS | _ATTENTION | {"ll.mvm"}
 """The ops that multiply and accumulate; the ones that ``strict`` wants on the chip."""
 
+_VIEWS = (
+    "alias", "as_strided", "expand", "expand_as", "flatten", "movedim", "narrow", "permute", "select", "slice",
+    "squeeze", "swapaxes", "t", "transpose", "unflatten", "unsqueeze", "view", "view_as",
+)  # fmt: skip
+"""ATen ops that only describe memory anew: they compute and move nothing."""
+
+
+def is_view(op: str) -> bool:
+    """Whether an op costs nothing: a view, or arithmetic on sizes."""
+    namespace, _, rest = op.partition(".")
+    return namespace == "py" or rest.startswith("sym_") or rest.partition(".")[0] in _VIEWS
+
 
 def size(dim: Dim) -> int:
     """A dimension for one sample: symbolic sizes count the batch, so every symbol is one."""

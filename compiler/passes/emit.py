@@ -19,7 +19,7 @@ from ...runtime.program import (
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, references
 from ..ir import Graph, Node
-from .costs import elements, macs
+from .costs import elements, is_view, macs
 
 
 def emit(
@@ -89,7 +89,7 @@ def _geometry(node: Node) -> Geometry:
 
 
 def _cost(node: Node, graph: Graph) -> StepCost:
-    outputs = elements(node.type)
+    outputs = 0 if is_view(node.op) else elements(node.type)
     if node.op != "ll.mvm":
         return StepCost(macs(node, graph), 0, outputs)
     matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))

@@ -104,13 +104,13 @@ def test_every_program_without_tiles_or_constants(body, same, tmp_path):
 def test_static_and_intensity_targets_need_their_columns(body, same, target, tmp_path):
     chip = target(encoding={"scale": "static"}, detection={"kind": "intensity"})
     with pytest.raises(ArtefactError, match="input_full_scale"):
-        artefact.save(dataclasses.replace(body, target=chip), tmp_path / "toy.loom")
+        artefact.save(dataclasses.replace(body, target=chip, layer_targets={}), tmp_path / "toy.loom")
     banks = {}
     for name, bank in body.banks.items():
         tiles = bank.spec.tiles
         extra = {"input_full_scale": np.ones(tiles, np.float32), "shift": np.zeros(tiles)}
         banks[name] = dataclasses.replace(bank, columns={**bank.columns, **extra})
-    full = dataclasses.replace(body, target=chip, banks=banks)
+    full = dataclasses.replace(body, target=chip, layer_targets={}, banks=banks)
     artefact.save(full, tmp_path / "toy.loom")
     same(artefact.load(tmp_path / "toy.loom"), full)
 

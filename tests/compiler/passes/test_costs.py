@@ -1,0 +1,68 @@
+"""Multiply-accumulates and elements of ops, counted by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lightloom.compiler.passes.costs import elements, is_view, macs, shape, size
+from lightloom.compiler.pipeline import compile_model
+from lightloom.runtime import targets
+from lightloom.runtime.values import ScalarType, TensorType, TupleType
+
+
+def test_symbolic_sizes_count_one_sample() -> None:
+    assert [size(dim) for dim in (7, "s0", "4*s0", "s0 + 2")] == [7, 1, 4, 3]
+    assert shape(TensorType("f32", ("s0", 3, "2*s0"))) == (1, 3, 2)
+    pair = TupleType((TensorType("f32", ("s0", 3)), None, TensorType("i64", (2, 2))))
+    assert elements(pair) == 3 + 1 + 4
+    assert elements(ScalarType("int")) == 1
+
+
+class Products(nn.Module):
+    """One op of each kind that multiplies and accumulates."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(4, 6, 3, groups=2)
+        self.conv2 = nn.Conv2d(2, 3, (3, 2), padding=1)
+        self.up = nn.ConvTranspose1d(4, 2, 3, stride=2)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        square = x.unsqueeze(1).expand(-1, 2, -1, -1)
+        heads = x.unsqueeze(1)
+        return (
+            self.conv1(x),
+            self.conv2(square),
+            self.up(x),
+            self.fc(x),
+            x @ x.transpose(1, 2),
+            torch.baddbmm(torch.zeros(1, 4, 4), x, x.transpose(1, 2)),
+            nn.functional.scaled_dot_product_attention(heads, heads, heads),
+        )
+
+
+def test_macs_by_hand() -> None:
+    graph = compile_model(Products(), torch.zeros(2, 4, 8), targets.get("mzi16"), stop_after="place").graph
+    counted = {node.op: macs(node, graph) for node in graph.nodes if macs(node, graph)}
+    expected = {
+        "aten.conv1d.default": (6 * 6) * (2 * 3),
+        "ll.conv2d": (3 * 4 * 9) * (2 * 3 * 2),
+        "aten.conv_transpose1d.default": (4 * 8) * (2 * 3),
+        "ll.linear": (4 * 5) * 8,
+        "aten.matmul.default": (4 * 4) * 8,
+        "aten.baddbmm.default": (4 * 4) * 8,
+        "aten.scaled_dot_product_attention.default": 2 * (4 * 4 * 8),
+    }
+    assert counted == expected
+
+
+@pytest.mark.parametrize(
+    ("op", "free"),
+    [("aten.view.default", True), ("aten.sym_size.int", True), ("py.add", True), ("aten.slice.Tensor", True),
+     ("aten.relu.default", False), ("aten.cat.default", False), ("aten.t.default", True), ("aten.tanh.default", False)],
+)  # fmt: skip
+def test_views_cost_nothing(op: str, free: bool) -> None:
+    assert is_view(op) is free
