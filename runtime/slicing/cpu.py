@@ -227,9 +227,8 @@ def _tiles(first, last, ports, windows, n, left, gain, right, left_errors, right
     re, im = np.empty((n, n)), np.empty((n, n))
     for t in range(first, last):
         _identity(n, re, im)
-        reach = 0
-        _mesh(ports, windows, n, right, right_errors, t, reach, gain[t], re, im)
+        # np.int64: a literal zero would compile _mesh a second time
+        _mesh(ports, windows, n, right, right_errors, t, np.int64(0), gain[t], re, im)
         if len(left):
-            reach = n
-            _mesh(ports, windows, n, left, left_errors, t, reach, ones, re, im)
+            _mesh(ports, windows, n, left, left_errors, t, n, ones, re, im)
         _store(re, im, out[t])
