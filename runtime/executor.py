@@ -103,7 +103,7 @@ class Runner:
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
         values = Values(body, named, dtype, place)
         if executor == "step":
-            self._step_by_step(values, options, device)
+            self._step_by_step(values, options, device, progress)
         else:
             self._whole_banks(values, options, progress)
         return collect_outputs(body, values)
@@ -126,7 +126,9 @@ class Runner:
                 progress(index + 1, len(body.steps), step.path or step.name)
         self.counts = counts
 
-    def _step_by_step(self, values: Values, options: RunOptions, device: PhotonicDevice | None) -> None:
+    def _step_by_step(
+        self, values: Values, options: RunOptions, device: PhotonicDevice | None, progress: Progress | None
+    ) -> None:
         body = self.body
         if device is None:
             device = SimulatorDevice(
@@ -140,7 +142,7 @@ class Runner:
         def fetch(step: MatrixStep, values: Values) -> Tensor:
             return matrix_input(body, step, values)
 
-        stepper = Stepper(body, device, options, fetch=fetch, block_bytes=self._block_bytes)
+        stepper = Stepper(body, device, options, fetch=fetch, block_bytes=self._block_bytes, progress=progress)
         schedule = self._schedule(options.samples) if options.samples else _empty(body)
         stepper.run(schedule, values)
         self.counts = stepper.counts

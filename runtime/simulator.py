@@ -112,12 +112,13 @@ class SimulatorDevice:
 
     def read_out(self, header: Header) -> StreamResponse:
         """See :class:`.device.PhotonicDevice`."""
-        if header.sequence not in self._windows:
+        window = self._windows.get(header.sequence)
+        if window is None or window.header != header:
             raise DeviceError(
                 complaint(
                     "no such window to read out",
                     got=f"sequence {header.sequence}",
-                    allowed="a window that was streamed and not yet read",
+                    allowed="the header of a window that was streamed and not yet read",
                 )
             )
         return self._windows.pop(header.sequence)

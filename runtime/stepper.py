@@ -56,6 +56,7 @@ class Stepper:
         fetch: gets and checks the input of a matrix step.
         block_bytes: largest window in bytes of im2col vectors.
         calibration: number of the calibration that requests carry.
+        progress: called after each step with: steps done, steps in all, the step's layer path.
 
     ``counts`` holds what happened so far.
     """
@@ -69,6 +70,7 @@ class Stepper:
         fetch: Fetch,
         block_bytes: int = 16 << 20,
         calibration: int = 0,
+        progress: Callable[[int, int, str], None] | None = None,
     ) -> None:
         self.body = body
         self.device = device
@@ -77,6 +79,7 @@ class Stepper:
         self._fetch = fetch
         self._block_bytes = block_bytes
         self._calibration = calibration
+        self._progress = progress
         self._before = leading_positions(body)
         self._index = {step.name: index for index, step in enumerate(body.steps)}
         self._banks = {name: index for index, name in enumerate(body.banks)}
@@ -144,9 +147,8 @@ class Stepper:
     def _host(self, index: int, step: HostStep, values: Values) -> None:
         self._demand(reads(step), values)
         values[step.name] = run_host_step(step, values)
-        values.release(reads(step))
-        self._done.add(index)
         self.counts += host_counts(self.body.costs[step.name], self.options.samples)
+        self._leave(index, values)
 
     def _demand(self, names: tuple[str, ...], values: Values) -> None:
         """Complete the steps among ``names`` that no event completes, having nothing on the chip."""
@@ -246,8 +248,15 @@ class Stepper:
             result = result + values[step.bias].to(result.dtype).view((-1, 1, 1) if image else (-1,))
             self.counts += Counts(accumulations=work.vectors * rows)
         values[step.name] = declared(step, result, self.options.dtype)
+        self._leave(index, values)
+
+    def _leave(self, index: int, values: Values) -> None:
+        """A step is done: drop what nobody reads any more, and say so."""
+        step = self.body.steps[index]
         values.release(reads(step))
         self._done.add(index)
+        if self._progress is not None:
+            self._progress(len(self._done), len(self.body.steps), step.path or step.name)
 
 
 def _tiles_by_place(bank: TileBank) -> dict[Place, list[int]]:

@@ -115,10 +115,11 @@ def test_counts_equal_those_of_the_schedule():
     assert runner.counts == run_counts(body, deal(body, 3))
 
 
-def test_progress_names_every_step():
+@pytest.mark.parametrize("executor", ["batched", "step"])
+def test_progress_names_every_step(executor):
     body = small()
     seen = []
-    Runner(body).run((images(1),), progress=lambda *what: seen.append(what))
+    Runner(body).run((images(1),), executor=executor, progress=lambda *what: seen.append(what))
     assert seen == [(1, 4, "layer0"), (2, 4, "v1"), (3, 4, "v2"), (4, 4, "layer3")]
 
 
