@@ -1,0 +1,194 @@
+"""Models and inputs as they are named on a command line.
+
+A model is ``package.module:name`` (a module, or a callable that returns one, or one with its example
+inputs) or the path of an exported ``.pt2`` program.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .runtime.errors import CaptureError, InputError, complaint
+from .runtime.values import DTYPES
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in eval mode, and the example inputs that came with it (None: it came alone)."""
+
+    model: nn.Module | ExportedProgram
+    example_inputs: object = None
+
+
+def load_model(text: str) -> LoadedModel:
+    """The model that a command line names.
+
+    A module is put in eval mode. The current folder can be imported from. Naming a Python module runs it;
+    a ``.pt2`` file is read by ``torch.export.load``: use only files and modules that you trust.
+
+    Raises:
+        CaptureError: if there is no such model, or loading it fails.
+    """
+    path = Path(text)
+    if path.suffix == ".onnx":
+        raise CaptureError(
+            complaint(
+                "ONNX models arrive with a later release",
+                where=text,
+                allowed="package.module:name or a .pt2 file",
+                next_step="export the PyTorch model with torch.export.save",
+            )
+        )
+    if path.suffix == ".pt2":
+        return LoadedModel(_exported(path))
+    module_name, colon, name = text.partition(":")
+    if not colon or not name or not module_name:
+        raise CaptureError(
+            complaint("Not a model", got=repr(text), allowed="package.module:name or the path of a .pt2 file")
+        )
+    found = _attribute(_import(module_name, text), name, text)
+    example: object = None
+    if not isinstance(found, nn.Module):
+        if not callable(found):
+            raise CaptureError(complaint("Not a model", where=text, got=type(found), allowed="a module or a callable"))
+        try:
+            found = found()
+        except Exception as error:
+            raise CaptureError(
+                complaint("The model's factory failed", where=text, got=f"{type(error).__name__}: {error}")
+            ) from error
+        if isinstance(found, tuple) and len(found) == 2:
+            found, example = found
+    if not isinstance(found, nn.Module):
+        raise CaptureError(
+            complaint(
+                "The factory gives no model",
+                where=text,
+                got=type(found),
+                allowed="a torch.nn.Module, or (module, example inputs)",
+            )
+        )
+    return LoadedModel(found.eval(), example)
+
+
+def _exported(path: Path) -> ExportedProgram:
+    try:
+        return torch.export.load(path)
+    except Exception as error:
+        raise CaptureError(
+            complaint("The exported program cannot be read", where=str(path), got=f"{type(error).__name__}: {error}")
+        ) from error
+
+
+def _import(name: str, where: str) -> Any:
+    sys.path.insert(0, "")
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise CaptureError(
+            complaint(
+                f"The module {name} cannot be imported",
+                where=where,
+                got=f"{type(error).__name__}: {error}",
+                next_step="check the name, and that it can be imported from this folder",
+            )
+        ) from error
+    finally:
+        sys.path.remove("")
+
+
+def _attribute(module: Any, name: str, where: str) -> Any:
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            close = get_close_matches(part, [item for item in dir(found) if not item.startswith("_")])
+            raise CaptureError(
+                complaint(
+                    f"{module.__name__} has no {name}",
+                    where=where,
+                    next_step=f"did you mean {' or '.join(close)}?" if close else "check the name after the colon",
+                )
+            )
+        found = getattr(found, part)
+    return found
+
+
+def example_inputs(shapes: Sequence[str], files: Sequence[Path]) -> tuple[torch.Tensor, ...] | None:
+    """Example inputs of these shapes (``1,3,64,64`` or ``1,128:i64``, zeros) or from these ``.npy`` files.
+
+    Returns None if both are empty. Raises InputError for both at once, and what :func:`read_array` raises.
+    """
+    if shapes and files:
+        raise InputError(complaint("Give shapes or example files, not both"))
+    if files:
+        return tuple(read_array(path) for path in files)
+    return tuple(_zeros(shape) for shape in shapes) or None
+
+
+def _zeros(text: str) -> torch.Tensor:
+    numbers, _, dtype = text.partition(":")
+    sizes = numbers.split(",")
+    if not all(size.strip().isdecimal() for size in sizes) or (dtype and dtype not in DTYPES):
+        raise InputError(
+            complaint(
+                "Not a shape",
+                got=repr(text),
+                allowed=f"sizes as in 1,3,64,64; a type after a colon: {', '.join(DTYPES)}",
+            )
+        )
+    return torch.zeros([int(size) for size in sizes], dtype=DTYPES[dtype or "f32"])
+
+
+def read_array(path: Path) -> torch.Tensor:
+    """The tensor in a ``.npy`` file. Raises InputError for a missing, damaged or pickled one."""
+    try:
+        array = np.load(path, allow_pickle=False)
+        return torch.from_numpy(array)
+    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
+        raise InputError(
+            complaint("The array cannot be read", where=str(path), got=str(error), allowed="a .npy file of numbers")
+        ) from error
+
+
+def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``GLOB:field=value`` texts as ``overrides`` of :func:`lightloom.compile`.
+
+    Values are ``none``, ``true``, ``false``, numbers, or text. Raises InputError for another form.
+    """
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        glob, colon, change = text.rpartition(":")
+        field, equals, value = change.partition("=")
+        if not (glob and colon and field and equals and value):
+            raise InputError(
+                complaint(
+                    "Not an override", got=repr(text), allowed="GLOB:field=value, as in 'fc*:encoding.dac_bits=6'"
+                )
+            )
+        overrides.setdefault(glob, {})[field] = _value(value)
+    return overrides
+
+
+def _value(text: str) -> Any:
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,0 +1,242 @@
+"""The command line: every command, its JSON, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+import lightloom as ll
+from lightloom.cli import app
+from lightloom.models import MLP
+
+TOY = """
+import torch
+from torch import nn
+
+class Toy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 5)
+        self.norm = nn.BatchNorm1d(5)
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x):
+        y = self.norm(self.first(x)).relu()
+        return {"logits": self.last(y), "hidden": (y, None)}
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+def ready():
+    torch.manual_seed(0)
+    return Toy(), (torch.zeros(2, 6),)
+
+def broken():
+    raise RuntimeError("no weights today")
+
+instance = Toy()
+number = 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "toy_models.py").write_text(TOY)
+    yield tmp_path
+    sys.modules.pop("toy_models", None)
+
+
+@pytest.fixture
+def loom(folder: Path) -> str:
+    torch.manual_seed(0)
+    ll.compile(MLP((6, 5, 3)).eval(), torch.zeros(2, 6), "mzi16").save(folder / "m.loom")
+    return "m.loom"
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def answer(*arguments: str, code: int = 0) -> Any:
+    """Standard output as JSON; nothing else may be on it."""
+    result = call(*arguments, "--json")
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+def failed(*arguments: str, code: int) -> str:
+    result = call(*arguments)
+    assert result.exit_code == code, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.stderr.replace("│", " ").split())
+
+
+class TestCompile:
+    def test_writes_a_program(self, folder):
+        facts = answer("compile", "toy_models:ready", "-o", "toy.loom", "--target", "mzi16")
+        assert facts["bytes"] == (folder / "toy.loom").stat().st_size
+        assert facts["tiles"] == 2
+        assert facts["target"] == "mzi16"
+        program = ll.load("toy.loom")
+        assert program.run(torch.ones(3, 6))["logits"].shape == (3, 3)
+
+    @pytest.mark.parametrize("name", ["Toy", "instance"])
+    def test_takes_classes_and_modules_in_eval_mode(self, name):
+        facts = answer("compile", f"toy_models:{name}", "-o", "toy.loom", "-t", "mzi16", "--input-shape", "1,6")
+        assert facts["tiles"] == 2
+
+    def test_takes_example_files_and_options(self):
+        np.save("x.npy", np.zeros((1, 6), np.float32))
+        program = ("compile", "toy_models:Toy", "-o", "toy.loom", "-t", "mzi16", "--example", "x.npy")
+        assert answer(*program, "--exclude", "last")["tiles"] == 1
+        answer(*program, "--override", "first:encoding.dac_bits=5", "--override", "last:detection.adc_bits=none")
+        targets = ll.load("toy.loom").body.layer_targets
+        assert {target.encoding.dac_bits for target in targets.values()} >= {5}
+        assert None in {target.detection.adc_bits for target in targets.values()}
+
+    def test_takes_exported_programs(self):
+        exported = torch.export.export(MLP((6, 5, 3)).eval(), (torch.zeros(2, 6),))
+        torch.export.save(exported, "mlp.pt2")
+        assert answer("compile", "mlp.pt2", "-o", "mlp.loom", "-t", "mzi16")["tiles"] == 2
+
+    def test_stops_after_a_pass(self, folder):
+        facts = answer("compile", "toy_models:ready", "-t", "mzi16", "--stop-after", "capture")
+        assert "linear" in facts["ir"]
+        assert not list(folder.glob("*.loom"))
+
+    def test_prints_the_ir_after_every_pass_to_standard_error(self):
+        result = call("compile", "toy_models:ready", "-o", "t.loom", "-t", "mzi16", "--print-ir-after-all", "--json")
+        assert json.loads(result.stdout)
+        assert "linear" in result.stderr
+
+    def test_says_what_it_wrote(self):
+        result = call("compile", "toy_models:ready", "-o", "toy.loom", "-t", "mzi16")
+        assert "toy.loom" in result.stdout
+        assert "on the chip" in result.stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (["toy_models:ready"], 2, "-o model.loom"),
+            (["toy_models:Toy", "-o", "x.loom"], 2, "--input-shape"),
+            (["toy_models:Odd", "-o", "x.loom", "--input-shape", "1,6"], 3, "error:"),
+            (["toy_models:broken", "-o", "x.loom"], 3, "no weights today"),
+            (["toy_models:number", "-o", "x.loom"], 3, "a module or a callable"),
+            (["toy_models:Tay", "-o", "x.loom"], 3, "Did you mean Toy"),
+            (["no_such_module:Toy", "-o", "x.loom"], 3, "cannot be imported"),
+            (["nonsense", "-o", "x.loom"], 3, "package.module:name"),
+            (["model.onnx", "-o", "x.loom"], 3, "later release"),
+            (["missing.pt2", "-o", "x.loom"], 3, "cannot be read"),
+            (["toy_models:ready", "-o", "x.loom", "--exclude", "nothing.*"], 3, "nothing.*"),
+            (["toy_models:ready", "-o", "x.loom", "--target", "mzi46"], 1, "mzi64"),
+            (["toy_models:ready", "-o", "no/x.loom", "-t", "mzi16"], 1, "folder exists"),
+            (["toy_models:ready", "-o", "x.loom", "--override", "fc=3"], 1, "GLOB:field=value"),
+            (["toy_models:Toy", "-o", "x.loom", "--input-shape", "1,x"], 1, "1,3,64,64"),
+            (["toy_models:Toy", "-o", "x.loom", "--example", "no.npy"], 1, "no.npy"),
+            (["toy_models:ready", "--stop-after", "lunch"], 3, "capture"),
+            (["toy_models:ready", "-o", "x.loom", "--frobnicate"], 2, "--frobnicate"),
+        ],
+    )
+    def test_errors(self, folder, arguments, code, message):
+        assert message in failed("compile", *arguments, code=code)
+        assert not list(folder.glob("**/*.loom"))
+
+
+class TestRun:
+    def test_writes_what_the_python_call_returns(self, loom, folder):
+        x = np.random.default_rng(0).random((4, 6), dtype=np.float32)
+        np.save("x.npy", x)
+        facts = answer("run", loom, "--input", "x.npy", "--output", "y.npy", "--seed", "7")
+        assert facts["outputs"] == {"output": {"shape": [4, 3], "dtype": "float32"}}
+        expected = ll.load(loom).run(torch.from_numpy(x), seed=7).numpy()
+        np.testing.assert_array_equal(np.load("y.npy"), expected)
+        answer("run", loom, "-i", "x.npy", "-o", "ideal.npy", "--ideal")
+        assert not np.array_equal(np.load("ideal.npy"), expected)
+        answer("run", loom, "-i", "x.npy", "-o", "step.npy", "--seed", "7", "--executor", "step")
+        np.testing.assert_allclose(np.load("step.npy"), expected, rtol=1e-4, atol=1e-5)
+
+    def test_prints_values_without_a_file(self, loom):
+        np.save("x.npy", np.ones((1, 6), np.float32))
+        facts = answer("run", loom, "-i", "x.npy", "--ideal")
+        assert np.shape(facts["outputs"]["output"]["values"]) == (1, 3)
+        assert "output" in call("run", loom, "-i", "x.npy").stdout
+
+    def test_names_several_outputs(self):
+        answer("compile", "toy_models:ready", "-o", "toy.loom", "-t", "mzi16")
+        np.save("x.npy", np.ones((2, 6), np.float32))
+        answer("run", "toy.loom", "-i", "x.npy", "-o", "y.npz")
+        with np.load("y.npz") as outputs:
+            assert {name: outputs[name].shape for name in outputs} == {"logits": (2, 3), "hidden.0": (2, 5)}
+        assert ".npz, for 2 outputs" in failed("run", "toy.loom", "-i", "x.npy", "-o", "y.npy", code=1)
+
+    def test_errors(self, loom, folder):
+        np.save("x.npy", np.ones((2, 7), np.float32))
+        assert "7" in failed("run", loom, "-i", "x.npy", code=1)
+        assert "No such file" in failed("run", "none.loom", "-i", "x.npy", code=1)
+        np.save("objects.npy", np.array([{}]), allow_pickle=True)
+        assert "objects.npy" in failed("run", loom, "-i", "objects.npy", code=1)
+        (folder / "m.loom").write_bytes(b"no zip")
+        assert "Not a sound .loom" in failed("run", loom, "-i", "x.npy", code=1)
+        assert "--input" in failed("run", loom, code=2)
+
+    def test_errors_as_json(self, loom):
+        facts = answer("run", loom, "-i", "none.npy", code=1)
+        assert facts["error"]["type"] == "InputError"
+        assert "none.npy" in facts["error"]["message"]
+
+
+class TestViews:
+    def test_explain(self, loom):
+        facts = answer("explain", loom)
+        assert [layer["rows"] for layer in facts["layers"]] == [5, 3]
+        assert "linear" in call("explain", loom).stdout
+
+    def test_explain_a_model(self):
+        assert len(answer("explain", "toy_models:ready", "-t", "mzi16")["layers"]) == 2
+
+    def test_options_of_compile_do_not_fit_a_compiled_program(self, loom):
+        assert "compiled already" in failed("explain", loom, "--target", "mzi16", code=2)
+
+    def test_report(self, loom):
+        one, ten = answer("report", loom, "--batch", "1"), answer("report", loom, "--batch", "10")
+        assert one["batch"] == 1
+        assert ten["makespan_s"] > one["makespan_s"]
+        assert one["energy"]["total_j"] > 0
+        assert "Energy by part" in call("report", loom).stdout
+
+    def test_dump(self, loom):
+        for stage in ("nn", "mvm", "tile", "program"):
+            assert answer("dump", loom, "--stage", stage)["ir"]
+        assert call("dump", loom, "--stage", "nn").stdout.rstrip("\n") == ll.load(loom).dump("nn").rstrip("\n")
+        assert "program" in failed("dump", loom, "--stage", "lunch", code=1)
+
+    def test_targets(self, folder):
+        names = [chip["name"] for chip in answer("targets")]
+        assert names == ll.targets.list()
+        assert answer("targets", "mzi16")["mesh"]["ports"] == 16
+        assert "mzi64" in call("targets").stdout
+        assert "Assumed" in call("targets", "mzi64").stdout
+        assert "mzi64" in failed("targets", "mzi46", code=1)
+
+
+def test_help_says_what_exit_codes_mean():
+    result = call("--help")
+    assert result.exit_code == 0
+    for word in ("compile", "run", "explain", "report", "dump", "targets", "demo", "Exit codes"):
+        assert word in result.stdout
+
+
+def test_the_module_runs_from_a_shell(folder):
+    command = [sys.executable, "-m", "lightloom.cli", "targets", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=True)
+    assert [chip["name"] for chip in json.loads(done.stdout)] == ll.targets.list()
