@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod
 
 import sympy
 
-from ...runtime.values import Dim, Ref, TensorType, TupleType, ValueType
+from ...runtime.values import Dim, Ref, TensorType, TupleType, ValueType, references
 from ..ir import Graph, Node
 
 _LINEAR = {"ll.linear", "aten.linear.default"}
@@ -25,7 +26,8 @@ _TRANSPOSED = {f"aten.conv_transpose{n}" for n in ("1d.default", "2d.input", "3d
 _PRODUCTS = {f"aten.{name}.default" for name in ("mm", "bmm", "matmul", "mv", "dot", "inner", "einsum")}
 _BIASED_PRODUCTS = {"aten.addmm.default", "aten.baddbmm.default", "aten.addmv.default"}
 _ATTENTION = {"aten.scaled_dot_product_attention.default"}
-MAC_OPS = _LINEAR | _CONVOLUTIONS | _TRANSPOSED | _PRODUCTS | _BIASED_PRODUCTS | _ATTENTION | {"ll.mvm"}
+_RECURRENT = {f"aten.{name}.input" for name in ("lstm", "gru", "rnn_tanh", "rnn_relu")}
+MAC_OPS = _LINEAR | _CONVOLUTIONS | _TRANSPOSED | _PRODUCTS | _BIASED_PRODUCTS | _ATTENTION | _RECURRENT | {"ll.mvm"}
 """The ops that multiply and accumulate; the ones that ``strict`` wants on the chip."""
 
 _VIEWS = (
@@ -70,6 +72,8 @@ def macs(node: Node, graph: Graph) -> int:
     if node.op == "ll.mvm":
         matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))
         return elements(node.type) * matrix.cols
+    if node.op in _RECURRENT:
+        return _recurrent(node, types)
     if node.op in _CONVOLUTIONS:
         return elements(node.type) * prod(operands[1][1:])
     if node.op in _TRANSPOSED:
@@ -81,3 +85,12 @@ def macs(node: Node, graph: Graph) -> int:
         return prod(query) * key[-2] + prod(query[:-1]) * key[-2] * value[-1]
     left = operands[1] if node.op in _BIASED_PRODUCTS else operands[0]
     return elements(node.type) * (left[-1] if left else 1)
+
+
+def _recurrent(node: Node, types: Mapping[str, ValueType]) -> int:
+    """Every weight matrix of every layer and direction multiplies one vector a time step."""
+    sequence, parameters, batch_first = node.args[0], node.args[2], node.args[8]
+    steps_axis = 1 if batch_first else 0
+    steps = shape(types[sequence.name])[steps_axis] if isinstance(sequence, Ref) else 0
+    shapes = [shape(types[name]) for name in references(parameters)]
+    return steps * sum(prod(weight) for weight in shapes if len(weight) == 2)

@@ -57,6 +57,8 @@ class Lower:
         if key not in matrices:
             name = node.origin.path or node.name
             taken = {matrix.name for matrix in matrices.values()}
+            if name in taken:  # several matrices of one module, such as an attention's projections
+                name = weight.name
             while name in taken:
                 name += "$"
             matrices[key] = Matrix(name, weight.name, groups, rows, cols)

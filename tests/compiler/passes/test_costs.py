@@ -59,6 +59,27 @@ def test_macs_by_hand() -> None:
     assert counted == expected
 
 
+class Recurrent(nn.Module):
+    def __init__(self, kind: type[nn.RNNBase], **options: bool) -> None:
+        super().__init__()
+        self.rnn = kind(3, 4, num_layers=2, **options)
+        self.fc = nn.Linear(4 * (2 if options.get("bidirectional") else 1), 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.rnn(x)[0])
+
+
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_macs_by_hand(kind: type[nn.RNNBase], gates: int, bidirectional: bool) -> None:
+    model = Recurrent(kind, batch_first=True, bidirectional=bidirectional).eval()
+    graph = compile_model(model, torch.zeros(2, 5, 3), targets.get("mzi16"), stop_after="place").graph
+    (node,) = [node for node in graph.nodes if node.origin.path == "rnn" and macs(node, graph)]
+    ways = 2 if bidirectional else 1
+    first, second = gates * 4 * (3 + 4), gates * 4 * (4 * ways + 4)
+    assert macs(node, graph) == 5 * ways * (first + second)
+
+
 @pytest.mark.parametrize(
     ("op", "free"),
     [("aten.view.default", True), ("aten.sym_size.int", True), ("py.add", True), ("aten.slice.Tensor", True),
