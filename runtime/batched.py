@@ -119,7 +119,9 @@ class BatchedMatrices:
         else:
             configured = configure_counts(spec, spec.tiles)
             rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
-            streamed = stream_counts(self.body.target, vectors * spec.tiles, vectors * rows, vectors * cols)
+            streamed = stream_counts(
+                self.body.target_for(step.bank), vectors * spec.tiles, vectors * rows, vectors * cols
+            )
         biased = 0 if step.bias is None else vectors * spec.groups * spec.rows
         return configured + streamed + Counts(accumulations=biased)
 

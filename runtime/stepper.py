@@ -215,7 +215,9 @@ class Stepper:
             parts.append(driver.send(self.device, self._header(index, step, tile, core, block.start), x))
         self._accumulate(work, step.bank, (group, row), tile, torch.cat(parts))
         rows = min(spec.ports, spec.rows - row * spec.ports)
-        self.counts += stream_counts(self.body.target, work.vectors, work.vectors * rows, work.vectors * (high - low))
+        self.counts += stream_counts(
+            self.body.target_for(step.bank), work.vectors, work.vectors * rows, work.vectors * (high - low)
+        )
 
     def _accumulate(self, work: _Work, bank: str, place: Place, tile: int, result: Tensor) -> None:
         """Add results of one grid row in ascending column order, keeping those that came early."""

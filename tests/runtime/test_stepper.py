@@ -113,7 +113,7 @@ def test_an_empty_batch_has_results_and_no_events():
 def test_layers_with_their_own_target_agree():
     target = make_target(4, encoding={"dac_bits": 8}, detection={"adc_bits": 8})
     body = chain(target, ("s0", 9), [Layer(6, 9), Layer(5, 6)])
-    coarse = target.with_({"encoding.dac_bits": 2})
+    coarse = target.with_({"encoding.dac_bits": 2, "encoding.sign": "differential_two_shot"})
     changed = replace(body, layer_targets={"m1": coarse})
     x = torch.randn(3, 9)
     stepped, batched = both(changed, x, dtype=torch.float64)
