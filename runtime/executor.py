@@ -99,7 +99,7 @@ class Runner:
         body = self.body
         named = check_inputs(body.inputs, inputs, dtype)
         place = inputs[0].device if inputs and executor == "batched" else torch.device("cpu")
-        samples = batch_size(body.inputs, named, body.example_batch)
+        samples = batch_size(body.inputs, named)
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
         values = Values(body, named, dtype, place)
         if executor == "step":

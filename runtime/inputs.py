@@ -44,12 +44,15 @@ def check_inputs(specs: Sequence[InputSpec], inputs: Sequence[object], run_dtype
     return checked
 
 
-def batch_size(specs: Sequence[InputSpec], inputs: Mapping[str, Tensor], default: int) -> int:
-    """Samples of a run: the size of the first symbolic first dimension, ``default`` where all is static."""
+def batch_size(specs: Sequence[InputSpec], inputs: Mapping[str, Tensor]) -> int:
+    """Samples of a run: the size of the first symbolic first dimension.
+
+    Where every size is fixed, a program's costs are those of the whole input, which counts as one sample.
+    """
     for spec in specs:
         if spec.type.shape and isinstance(spec.type.shape[0], str):
             return inputs[spec.name].shape[0]
-    return default
+    return 1
 
 
 def check_finite(value: Tensor, what: str, where: str) -> None:

@@ -11,7 +11,7 @@ from lightloom.runtime.dealing import deal
 from lightloom.runtime.errors import DeviceError, TargetError, VerifyError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.nulldevice import NullDevice
-from lightloom.runtime.program import MatrixStep, TileBank
+from lightloom.runtime.program import MatrixStep, StepCost, TileBank
 from lightloom.runtime.schedule import EventKind, Schedule
 from lightloom.runtime.simulator import SimulatorDevice
 
@@ -108,6 +108,16 @@ def test_an_empty_batch_has_results_and_no_events():
     out = runner.run((images(0),), executor="step", device=device)
     assert out.shape == (0, 10)
     assert (device.calls[0], device.calls[-1]) == ("reserve", "release")
+
+
+def test_a_program_of_fixed_sizes_is_one_sample():
+    body = chain(make_target(4, detection=NOISE), (3, 2, 9), [Layer(6, 9)])
+    costs = {"v0": StepCost(3 * 2 * 54, 6, 36)}  # of the whole input, as the compiler counts fixed sizes
+    body = replace(body, costs=costs, example_batch=1)
+    runner, x = Runner(body), torch.randn(3, 2, 9)
+    stepped = runner.run((x,), executor="step", dtype=torch.float64)
+    torch.testing.assert_close(stepped, runner.run((x,), dtype=torch.float64), rtol=0, atol=1e-12)
+    assert runner.counts == run_counts(body, deal(body, 1))
 
 
 def test_layers_with_their_own_target_agree():
