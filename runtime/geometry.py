@@ -52,9 +52,7 @@ def check_input(shape: tuple[int, ...], geometry: Geometry, cols: int, where: st
         allowed = f"(..., {cols})"
         fits = len(shape) >= 1 and shape[-1] == cols
     if not fits:
-        raise InputError(
-            complaint("input does not fit the matrix", where=where, got=f"shape {shape}", allowed=allowed)
-        )
+        raise InputError(complaint("input does not fit the matrix", where=where, got=f"shape {shape}", allowed=allowed))
 
 
 def pad(x: Tensor, geometry: Conv2dGeometry) -> Tensor:

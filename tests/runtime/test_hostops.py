@@ -34,9 +34,7 @@ def test_no_entry_touches_files_or_prints():
     assert [op for op in ATEN if any(word in op for word in ("file", "print", "rand", "seed"))] == []
 
 
-@pytest.mark.parametrize(
-    "op", ["relu_.default", "from_file.default", "randn.default", "add_.Tensor", "os.system"]
-)
+@pytest.mark.parametrize("op", ["relu_.default", "from_file.default", "randn.default", "add_.Tensor", "os.system"])
 def test_other_ops_are_refused(op):
     with pytest.raises(LightloomError, match="allow-list"):
         hostops.resolve(op)
