@@ -53,7 +53,8 @@ def emit(
         structure=graph.structure,
         banks=dict(graph.tables),
         costs={node.name: _cost(node, graph) for node in graph.nodes},
-        example_batch=example_batch,
+        # a model that fixes its sizes is one sample however large: its costs already cover the whole input
+        example_batch=example_batch if any(not value.type.static for value in graph.inputs) else 1,
         layer_targets=dict(layer_targets),
         ir=dict(ir),
         provenance=dict(provenance),

@@ -288,6 +288,23 @@ def test_unknown_presets_name_the_close_ones() -> None:
         ll.compile(nn.Linear(2, 2), V, target="mzi46")
 
 
+def test_a_model_of_fixed_sizes_counts_once() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.reshape(4, 3))
+
+    program = ll.compile(Fixed(), torch.zeros(4, 3), target="mzi16")
+    assert program.explain().macs == 4 * 6
+    assert program.schedule.batch == 1
+    assert sum(program.schedule.vectors) == 4
+    with pytest.raises(ll.InputError):
+        program(torch.zeros(5, 3))
+
+
 def test_a_single_sample_example_still_takes_any_batch(net: Net) -> None:
     program = ll.compile(net, X[:1], target="mzi16")
     assert program.body.example_batch == 1
