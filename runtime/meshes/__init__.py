@@ -5,26 +5,47 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import lru_cache
+from inspect import signature
 from types import MappingProxyType
 
 from ..errors import TargetError, complaint
-from .base import Mesh
-from .clements import clements
+from .base import CELL_KINDS, CellKind, Mesh
+from .butterfly import butterfly
+from .clements import clements, rectangular
+from .clements_bell import clements_bell
+from .diamond import diamond
+from .fldzhyan import fldzhyan, fldzhyan_bell
+from .reck import reck
 
-TOPOLOGIES: Mapping[str, Callable[[int], Mesh]] = MappingProxyType({"clements": clements})
-"""Every mesh family by name: ports -> Mesh."""
+TOPOLOGIES: Mapping[str, Callable[..., Mesh]] = MappingProxyType(
+    {
+        "clements": clements,
+        "clements_bell": clements_bell,
+        "reck": reck,
+        "diamond": diamond,
+        "fldzhyan": fldzhyan,
+        "fldzhyan_bell": fldzhyan_bell,
+        "butterfly": butterfly,
+        "rectangular": rectangular,
+    }
+)
+"""Every mesh family by name: (ports, options of the family by keyword) -> Mesh."""
+
+UNIVERSAL = frozenset({"clements", "clements_bell", "reck"})
+"""Families that hold every unitary of their ports exactly, by an analytic rule."""
 
 
 @lru_cache(maxsize=64, typed=True)
-def mesh(topology: str, ports: int) -> Mesh:
+def mesh(topology: str, ports: int, **options: int) -> Mesh:
     """The mesh of a topology at a width; the same object for the same arguments.
 
     Args:
         topology: a name of ``TOPOLOGIES``.
         ports: waveguides, at least 1.
+        options: the family's own, for example ``mesh("fldzhyan", 8, layers=16)``.
 
     Raises:
-        TargetError: unknown topology (names the close ones) or an impossible width.
+        TargetError: unknown topology (names the close ones) or option, or an impossible width.
     """
     if topology not in TOPOLOGIES:
         close = get_close_matches(str(topology), TOPOLOGIES, n=3)
@@ -41,7 +62,19 @@ def mesh(topology: str, ports: int) -> Mesh:
         raise TargetError(
             complaint("A mesh needs a whole number of ports", where=topology, got=repr(ports), allowed="1 or more")
         )
-    return TOPOLOGIES[topology](ports)
+    build = TOPOLOGIES[topology]
+    known = [*signature(build).parameters][1:]
+    unknown = sorted(options.keys() - set(known))
+    if unknown:
+        raise TargetError(
+            complaint(
+                "A mesh family does not know this option",
+                where=topology,
+                got=", ".join(unknown),
+                allowed=", ".join(known) or "none",
+            )
+        )
+    return build(ports, **options)
 
 
-__all__ = ["TOPOLOGIES", "Mesh", "mesh"]
+__all__ = ["CELL_KINDS", "TOPOLOGIES", "UNIVERSAL", "CellKind", "Mesh", "mesh"]

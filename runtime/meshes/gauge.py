@@ -42,8 +42,9 @@ def expand(mesh: Mesh, theta: np.ndarray, sign_packed: np.ndarray) -> np.ndarray
         uint32 (T, phases), turns / 2**32, in the order [theta | phi | screen].
 
     Raises:
-        InputError: wrong dtype or shape.
+        InputError: wrong dtype or shape, or a mesh of other cells than MZIs.
     """
+    _check_gauge(mesh)
     _check(theta, np.uint32, (mesh.cells,), "theta")
     _check(sign_packed, np.uint8, (sign_bytes(mesh),), "sign")
     if len(theta) != len(sign_packed):
@@ -55,6 +56,7 @@ def expand(mesh: Mesh, theta: np.ndarray, sign_packed: np.ndarray) -> np.ndarray
         len(out),
         _expand_turns,
         mesh.cell_ports,
+        mesh.cell_lower,
         mesh.ports,
         np.ascontiguousarray(theta),
         np.ascontiguousarray(sign_packed),
@@ -76,12 +78,13 @@ def expand_radians(mesh: Mesh, theta_rad: np.ndarray, delta_rad: np.ndarray) -> 
         float64 (T, phases) in [0, 2 pi], in the order [theta | phi | screen].
 
     Raises:
-        InputError: wrong dtype or shape.
+        InputError: wrong dtype or shape, or a mesh of other cells than MZIs.
     """
+    _check_gauge(mesh)
     _check(theta_rad, np.float64, (mesh.cells,), "theta_rad")
     _check(delta_rad, np.float64, (mesh.cells + mesh.ports,), "delta_rad")
     out = np.empty((len(theta_rad), mesh.phases))
-    spread(len(out), _expand_radians, mesh.cell_ports, mesh.ports, theta_rad, delta_rad, out)
+    spread(len(out), _expand_radians, mesh.cell_ports, mesh.cell_lower, mesh.ports, theta_rad, delta_rad, out)
     return out
 
 
@@ -93,6 +96,18 @@ def pack_signs(signs: np.ndarray) -> np.ndarray:
 def unpack_signs(mesh: Mesh, sign_packed: np.ndarray) -> np.ndarray:
     """The sign bits of packed bytes: bool (T, cells + ports)."""
     return np.unpackbits(sign_packed, axis=-1, count=mesh.cells + mesh.ports).astype(bool)
+
+
+def _check_gauge(mesh: Mesh) -> None:
+    if not mesh.has_gauge:
+        raise InputError(
+            complaint(
+                "The real gauge is for meshes of MZIs with a phi each and a whole screen",
+                where=mesh.topology,
+                got=f"{mesh.cell} cells",
+                next_step="store every phase of this mesh",
+            )
+        )
 
 
 def _check(array: np.ndarray, dtype: type, row: tuple[int, ...], name: str) -> None:
@@ -108,21 +123,21 @@ def _check(array: np.ndarray, dtype: type, row: tuple[int, ...], name: str) -> N
 
 
 @njit(nogil=True, cache=True)
-def _expand_turns(first, last, ports, n, theta, packed, out):
+def _expand_turns(first, last, ports, lowers, n, theta, packed, out):
     cells = len(ports)
     for t in range(first, last):
         psi = np.zeros(n, dtype=np.int64)
         for k in range(cells):
-            p = ports[k]
+            p, q = ports[k], lowers[k]
             bit = (packed[t, k >> 3] >> (7 - (k & 7))) & 1
             angle = np.int64(theta[t, k])
-            phi = ((psi[p + 1] - psi[p]) >> 1) + (np.int64(bit) << 31)
+            phi = ((psi[q] - psi[p]) >> 1) + (np.int64(bit) << 31)
             out[t, k] = theta[t, k]
             out[t, cells + k] = np.uint32(phi & 0xFFFFFFFF)
             # pi/2 is 2**31 half-units, theta/2 is theta's own count of them
-            common = psi[p + 1] + (np.int64(1) << 31) + angle
+            common = psi[q] + (np.int64(1) << 31) + angle
             psi[p] = common
-            psi[p + 1] = common
+            psi[q] = common
         for p in range(n):
             k = cells + p
             bit = (packed[t, k >> 3] >> (7 - (k & 7))) & 1
@@ -130,17 +145,17 @@ def _expand_turns(first, last, ports, n, theta, packed, out):
 
 
 @njit(nogil=True, cache=True)
-def _expand_radians(first, last, ports, n, theta, delta, out):
+def _expand_radians(first, last, ports, lowers, n, theta, delta, out):
     cells = len(ports)
     turn = 2 * np.pi
     for t in range(first, last):
         psi = np.zeros(n)
         for k in range(cells):
-            p = ports[k]
+            p, q = ports[k], lowers[k]
             out[t, k] = theta[t, k] % turn
-            out[t, cells + k] = (psi[p + 1] - psi[p] + delta[t, k]) % turn
-            common = (psi[p + 1] + 0.5 * np.pi + 0.5 * theta[t, k]) % turn
+            out[t, cells + k] = (psi[q] - psi[p] + delta[t, k]) % turn
+            common = (psi[q] + 0.5 * np.pi + 0.5 * theta[t, k]) % turn
             psi[p] = common
-            psi[p + 1] = common
+            psi[q] = common
         for p in range(n):
             out[t, 2 * cells + p] = (delta[t, cells + p] - psi[p]) % turn

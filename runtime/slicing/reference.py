@@ -6,14 +6,15 @@ splitter errors and losses. A window is one vectorised sequence of operations on
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
+from .cells import cell_matrices, screen_phasors
 
 
 def propagate(
@@ -31,10 +32,10 @@ def propagate(
 
     Args:
         mesh: windows and cells.
-        phases_rad: real (..., phases), in the order [theta | phi | screen].
+        phases_rad: real (..., phases), in the order of ``mesh.phase_layout``.
         fields: complex (..., n) amplitudes at the input ports.
-        splitter_error_rad: real (..., cells, 2), added to the angle pi/4 of the first and the second
-            splitter of a cell that light meets; the splitter is [[cos, j sin], [j sin, cos]].
+        splitter_error_rad: real (..., cells, mesh.cell_splitters), added to the angle pi/4 of the splitters
+            of a cell in the order that light meets them; a splitter is [[cos, j sin], [j sin, cos]].
         cell_loss_db: insertion loss of a cell, on both of its ports; a number or (..., cells).
         bypass_loss_db: loss of passing a window without a cell; None takes the number of
             ``cell_loss_db`` (waveguides matched to the cells, so the loss is uniform).
@@ -47,11 +48,8 @@ def propagate(
     """
     _check(mesh, phases_rad, fields, splitter_error_rad)
     dtype = fields.dtype
-    theta, phi, screen = phases_rad.split([mesh.cells, mesh.cells, mesh.ports], dim=-1)
     cell_gain, bypass_gain = _gains(cell_loss_db, bypass_loss_db, fields)
-    m00, m01, m10, m11 = _cell_matrices(theta, phi, splitter_error_rad, dtype)
-    if isinstance(cell_gain, Tensor):
-        m00, m01, m10, m11 = m00 * cell_gain, m01 * cell_gain, m10 * cell_gain, m11 * cell_gain
+    m00, m01, m10, m11 = cell_matrices(mesh, phases_rad, splitter_error_rad, cell_gain, dtype)
     for first, last, upper, lower, bypass, order in _window_ports(mesh, fields.device):
         top, bottom = fields.index_select(-1, upper), fields.index_select(-1, lower)
         cells = slice(first, last)
@@ -62,7 +60,7 @@ def propagate(
             passing = passing * bypass_gain
         passing = passing.expand(*out_top.shape[:-1], passing.shape[-1])
         fields = torch.cat([out_top, out_bottom, passing], dim=-1).index_select(-1, order)
-    return fields * _phasor(screen, dtype)
+    return fields * screen_phasors(mesh, phases_rad, dtype)
 
 
 def transfer_matrix(
@@ -95,28 +93,6 @@ def transfer_matrix(
     return rows.transpose(-1, -2)
 
 
-def _cell_matrices(
-    theta: Tensor, phi: Tensor, splitter_error_rad: Tensor | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four elements of ``BS . P(theta) . BS . P(phi)`` of every cell, (..., cells) each."""
-    inner, outer = _phasor(theta, dtype), _phasor(phi, dtype)
-    if splitter_error_rad is None:
-        half = (inner - 1) / 2, (inner + 1) * 0.5j
-        return half[0] * outer, half[1], half[1] * outer, -half[0]
-    angle = splitter_error_rad + math.pi / 4
-    cos1, cos2 = angle[..., 0].cos(), angle[..., 1].cos()
-    sin1, sin2 = angle[..., 0].sin(), angle[..., 1].sin()
-    m00 = cos2 * cos1 * inner - sin2 * sin1
-    m01 = 1j * (cos2 * sin1 * inner + sin2 * cos1)
-    m10 = 1j * (sin2 * cos1 * inner + cos2 * sin1)
-    m11 = cos2 * cos1 - sin2 * sin1 * inner
-    return (m00 * outer).to(dtype), m01.to(dtype), (m10 * outer).to(dtype), m11.to(dtype)
-
-
-def _phasor(angle: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.complex(angle.cos(), angle.sin()).to(dtype)
-
-
 def _gains(
     cell_loss_db: float | Tensor, bypass_loss_db: float | Tensor | None, fields: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
@@ -147,16 +123,15 @@ def _window_ports(mesh: Mesh, device: torch.device) -> tuple[tuple[int, int, Ten
     """Per window: its range of cells; the ports of upper arms, lower arms and bypasses; and the order
     that puts their concatenation back into ports."""
     plan = []
-    first = 0
-    for uppers in mesh.windows:
-        lowers = [port + 1 for port in uppers]
+    ends = [0, *accumulate(map(len, mesh.windows))]
+    for first, last in pairwise(ends):
+        uppers, lowers = mesh.cell_ports[first:last].tolist(), mesh.cell_lower[first:last].tolist()
         used = {*uppers, *lowers}
         bypass = [port for port in range(mesh.ports) if port not in used]
         place = {port: at for at, port in enumerate([*uppers, *lowers, *bypass])}
         order = [place[port] for port in range(mesh.ports)]
         ports = (torch.tensor(row, dtype=torch.int64, device=device) for row in (uppers, lowers, bypass, order))
-        plan.append((first, first + len(uppers), *ports))
-        first += len(uppers)
+        plan.append((first, last, *ports))
     return tuple(plan)
 
 
@@ -179,12 +154,12 @@ def _check(mesh: Mesh, phases_rad: Tensor, fields: Tensor, splitter_error_rad: T
                 allowed=f"real (..., {mesh.phases})",
             )
         )
-    if splitter_error_rad is not None and splitter_error_rad.shape[-2:] != (mesh.cells, 2):
+    if splitter_error_rad is not None and splitter_error_rad.shape[-2:] != (mesh.cells, mesh.cell_splitters):
         raise InputError(
             complaint(
                 "Splitter errors of the wrong shape",
                 where="splitter_error_rad",
                 got=tuple(splitter_error_rad.shape),
-                allowed=f"(..., {mesh.cells}, 2)",
+                allowed=f"(..., {mesh.cells}, {mesh.cell_splitters})",
             )
         )

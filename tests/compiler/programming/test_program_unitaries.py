@@ -77,7 +77,7 @@ def test_integers_are_refused():
 
 
 def test_unknown_topology():
-    with pytest.raises(TargetError, match=r"Did you mean clements\?"):
+    with pytest.raises(TargetError, match=r"Did you mean clements"):
         program_unitaries("clemens", ROTATION)
 
 
