@@ -267,7 +267,7 @@ def targets_command(
         chips = [targets.get(preset) for preset in targets.list()]
         width = max(len(chip.name) for chip in chips)
         text = "\n".join(
-            f"{chip.name.ljust(width)}  {chip.mesh.ports:4} ports  {chip.mesh.cores:3} cores  {chip.description.split('. ')[0]}"
+            f"{chip.name:{width}}  {chip.mesh.ports:4} ports  {chip.mesh.cores:2} cores  {_first(chip.description)}"
             for chip in chips
         )
         facts = [
@@ -422,6 +422,11 @@ def reported(as_json: bool) -> Iterator[None]:
         if as_json:
             print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
         raise typer.Exit(EXIT_MODEL if isinstance(error, CaptureError | CompileError) else EXIT_ERROR) from error
+
+
+def _first(text: str) -> str:
+    """The first sentence."""
+    return text.split(". ")[0].rstrip(".")
 
 
 def _write_page(path: Path, text: str) -> None:

@@ -41,7 +41,7 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         raise LightloomError(
             complaint("The page needs jinja2, which is not installed", next_step="pip install 'lightloom[demo]'")
         ) from error
-    source = files(__package__).joinpath("page.html.j2").read_text(encoding="utf-8")
+    source = files(__name__.rpartition(".")[0]).joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import re
@@ -17,15 +16,8 @@ from typer.testing import CliRunner
 from lightloom.cli import app
 from lightloom.demo import Demo, run_demo
 from lightloom.demo_report import html_page, notes, terminal_table
-from lightloom.models.train import load_digits_split
 from lightloom.runtime.energy import PARTS
 from lightloom.runtime.errors import LightloomError
-
-
-def short_split():
-    """The whole training set, and 100 test images."""
-    split = load_digits_split(0)
-    return dataclasses.replace(split, test_images=split.test_images[:100], test_labels=split.test_labels[:100])
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +28,8 @@ def stages() -> list[tuple[str, int, int]]:
 @pytest.fixture(scope="module")
 def demo(stages) -> Demo:
     return run_demo(
-        epochs=3,
+        epochs=5,
         sweep_bits=(4, 8),
-        split=short_split(),
         progress=lambda stage, done, total: stages.append((stage, done, total)),
     )
 
@@ -56,9 +47,9 @@ def test_rows_from_float_to_noisy(demo):
     ]
     by_name = dict(zip(names, demo.rows, strict=True))
     exact = by_name["float32 in PyTorch"]
-    assert exact.accuracy >= 0.95
+    assert exact.accuracy >= 0.97
     assert by_name["ideal chip"].accuracy == exact.accuracy
-    assert abs(by_name["mzi64, 8-bit"].accuracy - exact.accuracy) <= 0.01
+    assert abs(by_name["mzi64, 8-bit"].accuracy - exact.accuracy) <= 0.005
     assert by_name["mzi64, 4-bit"].accuracy < by_name["mzi64, 8-bit"].accuracy
     for row in demo.rows[2:]:
         assert row.tiles == 13
@@ -80,7 +71,7 @@ def test_figures_hold_what_the_table_holds(demo):
 
 
 def test_progress_is_told_to_the_end(demo, stages):
-    assert [stage for stage in dict.fromkeys(name for name, _, _ in stages)] == ["train", "compile", "run"]
+    assert list(dict.fromkeys(name for name, _, _ in stages)) == ["train", "compile", "run"]
     last = {name: (done, total) for name, done, total in stages}
     assert all(done == total for done, total in last.values())
 
@@ -150,7 +141,7 @@ def test_figures_are_sound_xml_with_a_name(demo):
 
 def test_notes_are_honest(demo):
     text = " ".join(notes(demo))
-    assert "100 test images" in text
+    assert "450 test images" in text
     assert "not priced anew" in text
 
 

@@ -51,7 +51,7 @@ def test_every_changeable_field_exists():
 
 
 def test_refuses_fields_that_decide_the_compilation(program):
-    with pytest.raises(ll.CompileError, match="mesh.ports"):
+    with pytest.raises(ll.CompileError, match=r"mesh\.ports"):
         what_if(program, {"mesh.ports": 8})
 
 
