@@ -122,9 +122,7 @@ def effective_matrices(
     layout, spec = bank_mesh(bank), bank.spec
     chosen = range(spec.tiles)[tiles or slice(None)]
     real = ideal or target.detection.kind == "coherent"
-    out = torch.empty(
-        (len(chosen), spec.ports, spec.ports), dtype=torch.float64 if real else torch.complex128
-    )
+    out = torch.empty((len(chosen), spec.ports, spec.ports), dtype=torch.float64 if real else torch.complex128)
     if cores is None:
         cores = np.arange(spec.tiles) % target.mesh.cores
     for start, rows in _chunks(chosen, layout):
@@ -189,9 +187,7 @@ def assembled_matrix(bank: TileBank, matrices: torch.Tensor) -> torch.Tensor:
     if "shift" in bank.columns:
         values = values - torch.from_numpy(np.array(bank.columns["shift"])).to(matrices)[:, None, None]
     grid = matrices.new_zeros((spec.groups, spec.grid_rows, n, spec.grid_cols, n))
-    group, row, col = (
-        torch.from_numpy(np.array(bank.columns[name], np.int64)) for name in ("group", "row", "col")
-    )
+    group, row, col = (torch.from_numpy(np.array(bank.columns[name], np.int64)) for name in ("group", "row", "col"))
     grid[group, row, :, col] = values
     full = grid.reshape(spec.groups, spec.grid_rows * n, spec.grid_cols * n)
     return full[:, : spec.rows, : spec.cols].contiguous()

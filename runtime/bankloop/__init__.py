@@ -5,8 +5,16 @@ CPU. Both follow :mod:`.arithmetic` step by step.
 """
 
 from .arithmetic import ChipArithmetic
-from .forward import forward, resolve_engine
+from .forward import forward, forward_conv2d, resolve_engine
 from .observe import ColumnRecord, RangeRecorder
 from .tables import BankTables
 
-__all__ = ["BankTables", "ChipArithmetic", "ColumnRecord", "RangeRecorder", "forward", "resolve_engine"]
+__all__ = [
+    "BankTables",
+    "ChipArithmetic",
+    "ColumnRecord",
+    "RangeRecorder",
+    "forward",
+    "forward_conv2d",
+    "resolve_engine",
+]

@@ -22,6 +22,7 @@ import torch
 from ..errors import TargetError, complaint
 from ..optics.detection import noise_coefficients
 from ..optics.encoding import rails_of
+from ..optics.noise import exact_sqrt
 from ..optics.quantizers import converter_codes, signed_levels, unsigned_levels
 from ..targets.schema import Target
 
@@ -99,7 +100,7 @@ def add_noise(chip: ChipArithmetic, signal: torch.Tensor, normal: torch.Tensor) 
     if chip.noise is None:
         return signal
     c0, c1, c2 = (torch.tensor(c, dtype=signal.dtype, device=signal.device) for c in chip.noise)
-    sigma = torch.sqrt((c0 + c1 * signal.abs()) + c2 * (signal * signal))
+    sigma = exact_sqrt((c0 + c1 * signal.abs()) + c2 * (signal * signal))
     return signal + sigma * normal.to(signal.dtype)
 
 
@@ -113,7 +114,8 @@ def adc_step(chip: ChipArithmetic, full_scale: torch.Tensor) -> torch.Tensor:
 def adc_codes(chip: ChipArithmetic, signal: torch.Tensor, full_scale: torch.Tensor) -> torch.Tensor:
     """ADC codes of a signal (integers in its dtype), or the signal itself without ADC bits.
 
-    Args: signal (..., rows); full_scale (broadcastable), same dtype: the port's F. Where F is 0 the code is 0.
+    Args: signal (..., rows); full_scale (broadcastable), same dtype: the port's F.
+    Where F is 0 the code is 0.
     """
     if chip.adc_bits is None:
         return signal
@@ -143,21 +145,14 @@ def readout(
     Returns: (..., rows).
     """
     if chip.intensity:
-        values = torch.sqrt((codes * adc_step(chip, full_scale)).clamp_min(0.0)) * tile_scale
+        values = exact_sqrt((codes * adc_step(chip, full_scale)).clamp_min(0.0)) * tile_scale
         if shift is not None and light is not None:
             values = values - shift * light
-    elif chip.adc_bits is None:
-        values = codes * tile_scale
+        value = values[0] - values[1] if chip.rails == 2 else values[0]
     else:
         # the codes of the two rails are subtracted as integers, so that equal rails cancel exactly
         rails = codes[0] - codes[1] if chip.rails == 2 else codes[0]
-        gain = adc_step(chip, full_scale) * tile_scale
-        return _unsign(chip, rails * gain, constant) * input_scale
-    return _unsign(chip, values[0] - values[1] if chip.rails == 2 else values[0], constant) * input_scale
-
-
-def _unsign(chip: ChipArithmetic, value: torch.Tensor, constant: torch.Tensor | None) -> torch.Tensor:
-    """Take the offset's constant away, where there is one."""
-    if chip.sign != "offset" or constant is None:
-        return value
-    return 2 * value - constant
+        value = rails * (tile_scale if chip.adc_bits is None else adc_step(chip, full_scale) * tile_scale)
+    if chip.sign == "offset" and constant is not None:
+        value = 2 * value - constant
+    return value * input_scale

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 
 from ..errors import InputError, complaint
+from ..program import Conv2dGeometry
+from .fused import run_fused
+from .layout import patches_layout, planes_layout, rows_layout
 from .observe import Observer
 from .plain import forward_plain
 from .tables import BankTables
@@ -36,12 +39,63 @@ def forward(
     """
     _check(tables, x)
     if resolve_engine(tables, engine, observe) == "fused":
-        from .fused import forward_fused
-
-        return forward_fused(tables, x, seed=seed, stream=stream, first_vector=first_vector)
+        return _fused_vectors(tables, x, {"seed": seed, "stream": stream, "first_vector": first_vector})
     flat = x if x.ndim == 2 else x.transpose(1, 2).reshape(-1, x.shape[1])
     out = forward_plain(tables, flat, seed=seed, stream=stream, first_vector=first_vector, observe=observe)
     return out if x.ndim == 2 else out.reshape(x.shape[0], x.shape[2], out.shape[1]).transpose(1, 2)
+
+
+def forward_conv2d(
+    tables: BankTables,
+    x: torch.Tensor,
+    geometry: Conv2dGeometry,
+    *,
+    seed: int = 0,
+    stream: int = 0,
+    engine: str = "auto",
+) -> torch.Tensor:
+    """Send the patches of images through a bank, as :func:`forward` does, without ever storing them.
+
+    Args:
+        x: (N, C, H, W) images with their padding already around them (:func:`..geometry.pad`).
+        geometry: how patches are cut; its padding is not applied again.
+        seed, stream, engine: as in :func:`forward`; vectors count from the first patch of the first image.
+    Returns: (N, groups * rows, OH, OW).
+    Raises: InputError as :func:`forward`, and where the plain engine is asked for: cut the patches first.
+    """
+    if resolve_engine(tables, engine) != "fused":
+        raise InputError(
+            complaint(
+                "only the fused engine cuts patches by itself",
+                where=tables.spec.name,
+                next_step="cut them with geometry.blocks and call forward",
+            )
+        )
+    spec = tables.spec
+    if x.ndim != 4 or x.shape[1] * geometry.kernel[0] * geometry.kernel[1] != spec.groups * spec.cols:
+        raise InputError(complaint("images do not fit the bank", where=spec.name, got=f"shape {tuple(x.shape)}"))
+    _check_kind(tables, x)
+    patches = patches_layout(x.shape[1], x.shape[2], x.shape[3], geometry)
+    rows = spec.groups * spec.rows
+    out = x.new_empty((x.shape[0], rows, patches.lines, patches.places))
+    each = patches.lines * patches.places
+    if out.numel():
+        results = planes_layout(rows, each)
+        run_fused(tables, x.contiguous(), patches, out, results, len(x) * each, seed=seed, stream=stream)
+    return out
+
+
+def _fused_vectors(tables: BankTables, x: torch.Tensor, counters: dict[str, int]) -> torch.Tensor:
+    spec = tables.spec
+    x = x.contiguous()
+    out = x.new_empty((x.shape[0], spec.groups * spec.rows, *x.shape[2:]))
+    if x.ndim == 2:
+        layouts = rows_layout(len(x), x.shape[1]), rows_layout(len(x), out.shape[1])
+    else:
+        layouts = planes_layout(x.shape[1], x.shape[2]), planes_layout(out.shape[1], x.shape[2])
+    vectors = x.shape[0] if x.ndim == 2 else x.shape[0] * x.shape[2]
+    run_fused(tables, x, layouts[0], out, layouts[1], vectors, **counters)
+    return out
 
 
 def resolve_engine(tables: BankTables, engine: str = "auto", observe: Observer | None = None) -> str:
@@ -50,9 +104,7 @@ def resolve_engine(tables: BankTables, engine: str = "auto", observe: Observer |
         raise InputError(complaint("unknown engine", got=repr(engine), allowed=", ".join(ENGINES)))
     reason = _why_not_fused(tables, observe)
     if engine == "fused" and reason:
-        raise InputError(
-            complaint(f"the fused engine cannot do this: {reason}", next_step="use engine='plain'")
-        )
+        raise InputError(complaint(f"the fused engine cannot do this: {reason}", next_step="use engine='plain'"))
     return "plain" if engine == "plain" or reason else "fused"
 
 
@@ -77,6 +129,10 @@ def _check(tables: BankTables, x: torch.Tensor) -> None:
                 allowed=f"(vectors, {width}) or (samples, {width}, vectors each)",
             )
         )
+    _check_kind(tables, x)
+
+
+def _check_kind(tables: BankTables, x: torch.Tensor) -> None:
     if x.dtype != tables.dtype or x.device != tables.scale.device:
         raise InputError(
             complaint(

@@ -13,8 +13,8 @@ from .arithmetic import ChipArithmetic, adc_codes, add_noise, readout
 from .observe import ColumnRecord, Observer
 from .tables import BankTables
 
-BLOCK_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 24}
-"""Signals held at once, by device type."""
+BLOCK_VECTORS = {"cpu": 1 << 8, "cuda": 1 << 14}
+"""Most vectors held at once, by device type: less for large banks, never depending on the batch."""
 
 
 def forward_plain(
@@ -27,29 +27,23 @@ def forward_plain(
     observe: Observer | None = None,
 ) -> torch.Tensor:
     """Send vectors through a bank. See :func:`.forward.forward`; x is (V, groups * cols) here."""
-    spec, chip = tables.spec, tables.chip
+    spec = tables.spec
     n, groups, rows, columns = spec.ports, spec.groups, spec.grid_rows, spec.grid_cols
     vectors = x.shape[0]
     out = x.new_zeros((vectors, groups, rows, n))
     if vectors == 0 or spec.tiles == 0:
         return out.reshape(vectors, groups, rows * n)[:, :, : spec.rows].reshape(vectors, groups * spec.rows)
     blocks = x.reshape(vectors, groups, spec.cols)
-    blocks = torch.nn.functional.pad(blocks, (0, columns * n - spec.cols)).reshape(
-        vectors, groups, columns, n
-    )
+    blocks = torch.nn.functional.pad(blocks, (0, columns * n - spec.cols)).reshape(vectors, groups, columns, n)
     key = stream_key(seed, stream)
     size = _block_size(tables, x.device)
     for c in range(columns):
-        column = _Column(tables, c)
+        column = _Column(tables, c, size)
         for start in range(0, vectors, size):
-            # blocks have one fixed shape, so that no library picks another order of summation for a short one
-            count = min(size, vectors - start)
-            part = blocks[start : start + count, :, c]
-            if count < size:
-                part = torch.cat((part, part.new_zeros((size - count, *part.shape[1:]))))
-            added, record = column.run(part, key, first_vector + start, start, count, observe is not None)
-            out[start : start + count] += added[:count]
-            if observe is not None and record is not None:
+            part = slice(start, min(start + size, vectors))
+            added, record = column.run(blocks[part, :, c], key, first_vector + start, start)
+            out[part] += added
+            if observe is not None:
                 observe(record)
     return out.reshape(vectors, groups, rows * n)[:, :, : spec.rows].reshape(vectors, groups * spec.rows)
 
@@ -58,15 +52,16 @@ def _block_size(tables: BankTables, device: torch.device) -> int:
     """Vectors in a block: depends on the bank and the device only, never on the batch."""
     spec = tables.spec
     signals = tables.chip.rails * spec.groups * spec.grid_rows * spec.ports
-    return min(max(BLOCK_ELEMENTS.get(device.type, 1 << 20) // signals, 8), 1 << 14)
+    most = BLOCK_VECTORS.get(device.type, 1 << 14)
+    return min(max((most << 11) // signals, 8), most)
 
 
 class _Column:
     """One tile column of a bank, its tables gathered: shapes (G, R, n, ...), skipped tiles all zero."""
 
-    def __init__(self, tables: BankTables, column: int) -> None:
+    def __init__(self, tables: BankTables, column: int, block: int) -> None:
         spec = tables.spec
-        self.tables, self.column = tables, column
+        self.tables, self.column, self.block = tables, column, block
         index = tables.grid[:, :, column]
         present = index >= 0
         rows = index.clamp_min(0)
@@ -83,9 +78,7 @@ class _Column:
         self.output_rows = self.output_rows.reshape(spec.grid_rows, spec.ports)
         self.global_column = torch.arange(spec.groups, device=index.device) * spec.grid_cols + column
 
-    def run(
-        self, x: torch.Tensor, key: int, first_vector: int, start: int, count: int, watched: bool
-    ) -> tuple[torch.Tensor, ColumnRecord | None]:
+    def run(self, x: torch.Tensor, key: int, first_vector: int, start: int) -> tuple[torch.Tensor, ColumnRecord]:
         """What this tile column adds for a block of vectors x (B, G, n): (B, G, R, n), and its record."""
         tables, chip = self.tables, self.tables.chip
         if chip.static and tables.input_full_scale is not None:
@@ -112,17 +105,16 @@ class _Column:
             shift=self.shift,
             light=light,
         )
-        if not watched:
-            return added, None
-        kept = (scale[:count], codes[:, :count], signal[:, :count], read[:, :count])
-        return added, ColumnRecord(start, self.column, *kept)
+        return added, ColumnRecord(start, self.column, scale, codes, signal, read)
 
     def _detect(self, chip: ChipArithmetic, codes: torch.Tensor) -> torch.Tensor:
         """Light through the tiles to the detectors: codes (rails, B, G, n) -> (rails, B, G, R, n)."""
         rails, vectors, groups, n = codes.shape
-        sent = codes.permute(2, 0, 1, 3).reshape(groups, rails * vectors, n).to(self.matrices.dtype)
+        # one fixed shape, so that no library picks another order of summation for a short block
+        codes = torch.nn.functional.pad(codes, (0, 0, 0, 0, 0, self.block - vectors))
+        sent = codes.permute(2, 0, 1, 3).reshape(groups, rails * self.block, n).to(self.matrices.dtype)
         fields = sent @ self.matrices.mT
-        fields = fields.reshape(groups, rails, vectors, -1, n).permute(1, 2, 0, 3, 4)
+        fields = fields.reshape(groups, rails, self.block, -1, n)[:, :, :vectors].permute(1, 2, 0, 3, 4)
         if chip.intensity:
             fields = fields / chip.dac_levels
             return (fields.real * fields.real + fields.imag * fields.imag).to(codes.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ class BankTables:
     constant: torch.Tensor | None
     shift: torch.Tensor | None
     ports: torch.Tensor
-    packed: dict[str, object] = field(default_factory=dict, repr=False)
+    packed: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -51,9 +52,7 @@ class BankTables:
         Raises: TargetError where the target needs a column (ADC or input ranges) that the bank lacks.
         """
         if dtype not in (torch.float32, torch.float64):
-            raise InputError(
-                complaint("the simulator runs in float32 or float64", where=bank.spec.name, got=dtype)
-            )
+            raise InputError(complaint("the simulator runs in float32 or float64", where=bank.spec.name, got=dtype))
         spec, device = bank.spec, matrices.device
         grid = tile_grid(bank)
         tables = _Columns(bank, device, dtype)

@@ -50,12 +50,12 @@ def encode(
     step = full_scale / levels
     scale = torch.where(step == 0, torch.zeros_like(full_scale), full_scale)
     rails = _rail_values(x, full_scale.unsqueeze(-1), sign)
+    low = -levels if sign == "phase_sign" else 0
     if dac_bits is not None:
-        low = -levels if sign == "phase_sign" else 0
         return converter_codes(rails, step.unsqueeze(-1).expand_as(x), low, levels), scale
     dead = (step == 0).unsqueeze(-1)
     fields = rails / torch.where(dead, torch.ones_like(x), full_scale.unsqueeze(-1))
-    return fields.clamp_(-1.0, 1.0).masked_fill(dead, 0.0), scale
+    return fields.clamp_(low, 1).masked_fill(dead, 0.0), scale
 
 
 def _rail_values(x: torch.Tensor, full_scale: torch.Tensor, sign: str) -> torch.Tensor:

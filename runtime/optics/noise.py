@@ -71,7 +71,7 @@ def normal_pairs(k0: torch.Tensor, k1: torch.Tensor, rows: torch.Tensor) -> tupl
     w1 = _mix32((k0 + rows * ROW_STRIDE_1) & MASK32) >> 8
     w2 = _mix32((k1 + rows * ROW_STRIDE_2) & MASK32) >> 8
     u1 = (w1.to(torch.float32) + 0.5) * 2.0**-24
-    radius = torch.sqrt(_log(u1) * -2.0)
+    radius = exact_sqrt(_log(u1) * -2.0)
     cosine, sine = _cos_sin(w2)
     return radius * cosine, radius * sine
 
@@ -80,6 +80,16 @@ def normals(seed: int, path: tuple[int, ...], counters: torch.Tensor, rows: torc
     """Standard normals (float32) of the stream ``path`` of a seed, one for each counter and row."""
     k0, k1 = counter_keys(stream_key(seed, *path), counters)
     return normal_pairs(k0, k1, rows)[0]
+
+
+def exact_sqrt(x: torch.Tensor) -> torch.Tensor:
+    """Square root rounded to nearest, as IEEE 754 has it.
+
+    ``torch.sqrt`` on a CPU may go through a vector library that is off in the last bit, for some sizes only.
+    """
+    if x.device.type == "cpu":
+        return torch.from_numpy(np.sqrt(x.detach().numpy()))
+    return torch.sqrt(x)
 
 
 def _signed(value: int) -> int:
@@ -114,7 +124,12 @@ def _log(x: torch.Tensor) -> torch.Tensor:
     exponent = offset >> 23
     m = (x.view(torch.int32) - (exponent << 23)).view(torch.float32) - 1.0
     square = m * m
-    value = m * square * _horner(m, LOG_POLY)
+    fourth = square * square
+    # pairs instead of Horner's scheme: half as long a chain for the processor
+    c = LOG_POLY
+    low = (m * c[5] + c[6]) * square + (m * c[7] + c[8])
+    high = (m * c[1] + c[2]) * square + (m * c[3] + c[4])
+    value = m * square * ((fourth * c[0] + high) * fourth + low)
     return (value - square * 0.5) + m + exponent.to(torch.float32) * LN2
 
 

@@ -6,18 +6,18 @@ and the fused kernel agree on every code.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 
-Value = TypeVar("Value", float, np.ndarray, torch.Tensor)
 
-
-def quantize_uniform(value: Value, steps: float) -> Value:
+def quantize_uniform(value: Any, steps: float) -> Any:
     """Integer code of a value in a fixed-point format with ``steps`` steps a unit.
 
-    ``code = rint(value * steps)``, half to even. Args: value (any shape, dimensionless), steps per unit.
+    ``code = rint(value * steps)``, half to even.
+
+    Args: value: float, numpy array or tensor, dimensionless; steps per unit.
     Returns the code with the type of ``value`` (a float holds the integer exactly).
     """
     if isinstance(value, torch.Tensor):
@@ -26,7 +26,7 @@ def quantize_uniform(value: Value, steps: float) -> Value:
     return code if isinstance(value, np.ndarray) else float(code)
 
 
-def dequantize_uniform(code: Value, steps: float) -> Value:
+def dequantize_uniform(code: Any, steps: float) -> Any:
     """Value of a fixed-point code: ``code / steps``."""
     return code / steps
 

@@ -40,9 +40,7 @@ def compare(bank, target, count: int = 6) -> None:
             dac[record.start + b, g, record.column] = record.dac_codes[:, b, g].numpy()
             for r in range(spec.grid_rows):
                 adc[record.start + b, g, r, record.column] = record.adc_codes[:, b, g, r].numpy()
-    tight = (
-        {"rtol": 0, "atol": 0} if target.encoding.dac_bits and target.detection.adc_bits else {"atol": 1e-9}
-    )
+    tight = {"rtol": 0, "atol": 0} if target.encoding.dac_bits and target.detection.adc_bits else {"atol": 1e-9}
     assert len(seen.adc) == count * spec.tiles
     assert dac.keys() == seen.dac.keys()
     for place, codes in seen.dac.items():
