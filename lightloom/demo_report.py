@@ -8,6 +8,8 @@ from .demo import Demo, Row
 from .runtime.report.figures import bar_chart, line_chart
 from .runtime.report.html import HtmlTable, Section, page
 from .runtime.report.tables import si
+from .runtime.report.text import assumptions
+from .runtime.targets import Target
 
 HEADER = ("chip", "accuracy", "vs float", "energy", "latency", "tiles", "utilisation")
 
@@ -67,10 +69,6 @@ def html_page(demo: Demo) -> str:
         for layer in layers
     ]
     target = program.target
-    assumed = [
-        [path, f"{getattr(getattr(target, path.split('.')[0]), path.split('.')[1])}", item.unit, item.kind, item.source]
-        for path, item in target.provenance.items()
-    ]
     parts = {
         part: {"streaming the images": entry["streaming"], "programming the tiles": entry["programming"]}
         for part, entry in demo.parts.items()
@@ -107,7 +105,7 @@ def html_page(demo: Demo) -> str:
         ),
         Section(
             f"The numbers of {demo.target} and where they come from",
-            table=HtmlTable(("field", "value", "unit", "kind", "source"), assumed, left=5),
+            table=HtmlTable(("number", "kind", "source"), _numbers(target), left=3),
             folded=True,
         ),
     ]
@@ -117,3 +115,16 @@ def html_page(demo: Demo) -> str:
         f"{tiles} tiles of {ports} x {ports} and simulated on {demo.images} images it has not seen."
     )
     return page(f"Digits on a photonic chip: {demo.target}", lead, sections)
+
+
+def _numbers(target: Target) -> list[list[str]]:
+    """Every number of the target: value, kind, source."""
+    rows: list[list[str]] = []
+    kind = ""
+    for line in assumptions(target).splitlines():
+        if line.startswith("  "):
+            number, _, source = line.strip().partition(": ")
+            rows.append([number, kind, source])
+        else:
+            kind = line.split()[0].rstrip(":").lower()
+    return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import re
@@ -127,6 +128,9 @@ def test_page_is_whole_and_stands_alone(demo):
         assert row.name in text
         assert f"{row.accuracy:.1%}" in text
     assert "prefers-color-scheme: dark" in text
+    for path, item in demo.program.target.provenance.items():
+        assert f"{path} = " in text
+        assert item.source[:30] in html.unescape(text)
 
 
 def test_figures_are_sound_xml_with_a_name(demo):
