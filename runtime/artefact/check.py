@@ -40,9 +40,7 @@ def check_body(body: ProgramBody, *, where: str) -> None:
             raise fault("A layer's target has another mesh than the chip", where, name, "the chip's mesh")
     for name, tensor in body.constants.items():
         if tensor.layout != torch.strided or tensor.dtype not in DTYPES.values():
-            raise fault(
-                "A constant is no plain tensor", f"{where}, constant {name}", tensor.dtype, ", ".join(DTYPES)
-            )
+            raise fault("A constant is no plain tensor", f"{where}, constant {name}", tensor.dtype, ", ".join(DTYPES))
     for step in body.steps:
         place = f"{where}, step {shorten(step.name)}"
         if isinstance(step, HostStep):
@@ -54,9 +52,7 @@ def check_body(body: ProgramBody, *, where: str) -> None:
     _check_refs(body.outputs, known, f"{where}, outputs")
     leaves = _leaves(body.structure, f"{where}, structure")
     if any(leaf not in range(len(body.outputs)) for leaf in leaves):
-        raise fault(
-            "The output structure names a missing output", where, leaves, f"0 to {len(body.outputs) - 1}"
-        )
+        raise fault("The output structure names a missing output", where, leaves, f"0 to {len(body.outputs) - 1}")
     names = {step.name for step in body.steps}
     if set(body.costs) != names:
         odd = sorted(set(body.costs) ^ names)
@@ -112,9 +108,7 @@ def _check_matrix_step(step: MatrixStep, body: ProgramBody, known: set[str], pla
         if geometry.channels % groups:
             raise fault("The channels cannot be cut into groups", place, geometry)
     if (groups, cols) != (spec.groups, spec.cols):
-        raise fault(
-            "The step's geometry does not fit its bank", place, (groups, cols), f"{(spec.groups, spec.cols)}"
-        )
+        raise fault("The step's geometry does not fit its bank", place, (groups, cols), f"{(spec.groups, spec.cols)}")
 
 
 def _leaves(structure: object, place: str, depth: int = 0) -> list[int]:

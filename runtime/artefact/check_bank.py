@@ -136,9 +136,7 @@ def _check_ranges(bank: TileBank, place: str) -> None:
     for column in ("scale", "adc_full_scale", "input_full_scale", "shift"):
         array = bank.columns.get(column)
         if array is not None and not (np.isfinite(array).all() and (array >= 0).all()):
-            raise fault(
-                "A column holds impossible numbers", f"{place}, column {column}", None, "finite, 0 or more"
-            )
+            raise fault("A column holds impossible numbers", f"{place}, column {column}", None, "finite, 0 or more")
     for side in ("left", "right"):
         theta = bank.columns.get(f"{side}.theta")
         if theta is not None and theta.size and theta.max() > HALF_TURN:

@@ -67,9 +67,7 @@ def map_file(path: Path) -> mmap.mmap:
             return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        text = complaint(
-            "The .loom file cannot be opened", where=str(path), got=reason, next_step="check the path"
-        )
+        text = complaint("The .loom file cannot be opened", where=str(path), got=reason, next_step="check the path")
         raise ArtefactError(text) from error
 
 
@@ -90,9 +88,7 @@ def find_members(data: mmap.mmap, path: Path) -> dict[str, Member]:
 def read_manifest(data: mmap.mmap, member: Member, path: Path) -> bytes:
     """The bytes of the manifest, checked against their CRC."""
     if member.size > MAX_MANIFEST_BYTES:
-        raise damaged(
-            "its manifest is too large", path, f"{member.size} bytes", f"{MAX_MANIFEST_BYTES} bytes"
-        )
+        raise damaged("its manifest is too large", path, f"{member.size} bytes", f"{MAX_MANIFEST_BYTES} bytes")
     text = data[member.start : member.start + member.size]
     if zlib.crc32(text) != member.crc:
         raise damaged("its manifest does not match its checksum", path)
@@ -121,9 +117,7 @@ def _directory(data: mmap.mmap, path: Path) -> tuple[int, int, int]:
     return offset, size, start
 
 
-def _central(
-    data: mmap.mmap, path: Path, offset: int, size: int
-) -> tuple[dict[str, Member], list[tuple[int, int]]]:
+def _central(data: mmap.mmap, path: Path, offset: int, size: int) -> tuple[dict[str, Member], list[tuple[int, int]]]:
     """The members that the central directory lists, and the bytes that each takes up, header included."""
     members: dict[str, Member] = {}
     spans: list[tuple[int, int]] = []
@@ -140,9 +134,7 @@ def _central(
         position += name_len + extra_len
         name = raw.decode("ascii", "replace")
         if name not in (MANIFEST, TENSORS) or name in members:
-            raise damaged(
-                "it has an unexpected or repeated member", path, repr(name[:80]), f"{MANIFEST} and {TENSORS}"
-            )
+            raise damaged("it has an unexpected or repeated member", path, repr(name[:80]), f"{MANIFEST} and {TENSORS}")
         if flags & ~0x800 or method:
             raise damaged("a member is compressed or encrypted", path, name, "stored members")
         plain, packed, header = _widen(extra, [plain, packed, header], path)

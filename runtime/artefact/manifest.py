@@ -136,9 +136,7 @@ def write_manifest(fields: dict[str, Any]) -> bytes:
         text = json.dumps(manifest.model_dump(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         return text.encode()
     except (ValueError, RecursionError) as error:
-        raise ArtefactError(
-            complaint("The program holds a value that cannot be stored", got=str(error))
-        ) from error
+        raise ArtefactError(complaint("The program holds a value that cannot be stored", got=str(error))) from error
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:

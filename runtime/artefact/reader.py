@@ -44,9 +44,7 @@ def load(path: str | os.PathLike[str]) -> ProgramBody:
     data = map_file(place)
     members = find_members(data, place)
     manifest = parse_manifest(read_manifest(data, members[MANIFEST], place), str(place))
-    expected = {
-        name: (entry.dtype, tuple(entry.shape), entry.sha256) for name, entry in manifest.tensors.items()
-    }
+    expected = {name: (entry.dtype, tuple(entry.shape), entry.sha256) for name, entry in manifest.tensors.items()}
     arrays = read_tensors(data, members[TENSORS], expected, place)
     body = _body(manifest, arrays, str(place))
     check_body(body, where=str(place))
@@ -71,17 +69,14 @@ def _body(manifest: Manifest, arrays: dict[str, np.ndarray], where: str) -> Prog
         name=manifest.name,
         target=_target(manifest.target, where),
         inputs=tuple(
-            InputSpec(entry.name, decode_tensor_type(entry.type, f"input {entry.name}"))
-            for entry in manifest.inputs
+            InputSpec(entry.name, decode_tensor_type(entry.type, f"input {entry.name}")) for entry in manifest.inputs
         ),
         constants=constants,
         steps=tuple(_step(entry) for entry in manifest.steps),
         outputs=tuple(decode_arg(arg, "outputs") for arg in manifest.outputs),
         structure=decode_plain(manifest.structure, "structure"),
         banks=banks,
-        costs={
-            name: StepCost(cost.macs, cost.vectors, cost.elements) for name, cost in manifest.costs.items()
-        },
+        costs={name: StepCost(cost.macs, cost.vectors, cost.elements) for name, cost in manifest.costs.items()},
         example_batch=manifest.example_batch,
         layer_targets={name: _target(target, f"target of {name}") for name, target in manifest.layer_targets.items()},
         ir=dict(manifest.ir),

@@ -156,9 +156,7 @@ def _header(data: mmap.mmap, member: Member, path: Path) -> tuple[dict[str, Any]
 def _entry(entry: Any, dtype: str, shape: tuple[int, ...], name: str, path: Path) -> tuple[int, int]:
     """The data offsets of a tensor, after its dtype, shape and size have been checked."""
     match entry:
-        case {"dtype": str(stored), "shape": list(dims), "data_offsets": [int(begin), int(end)]} if (
-            len(entry) == 3
-        ):
+        case {"dtype": str(stored), "shape": list(dims), "data_offsets": [int(begin), int(end)]} if len(entry) == 3:
             pass
         case _:
             raise damaged("the header of a tensor is garbled", path, shorten(name))

@@ -66,9 +66,7 @@ def _write(file: Any, fields: dict[str, Any], blobs: list[Blob]) -> None:
             tensors = write_tensors(member, blobs)  # type: ignore[arg-type]
         manifest = write_manifest({**fields, "tensors": tensors})
         if len(manifest) > MAX_MANIFEST_BYTES:
-            raise fault(
-                "The program's manifest is too large", MANIFEST, len(manifest), f"{MAX_MANIFEST_BYTES} bytes"
-            )
+            raise fault("The program's manifest is too large", MANIFEST, len(manifest), f"{MAX_MANIFEST_BYTES} bytes")
         archive.writestr(_info(MANIFEST), manifest)
 
 

@@ -44,9 +44,7 @@ def make_target(**changes: object) -> Target:
     return Target.model_validate(fields | changes)
 
 
-def make_bank(
-    name: str, rows: int, cols: int, *, groups: int = 1, gauge: bool = True, skip: int = 0
-) -> TileBank:
+def make_bank(name: str, rows: int, cols: int, *, groups: int = 1, gauge: bool = True, skip: int = 0) -> TileBank:
     """A bank of random columns on 4 ports; the last ``skip`` tiles are all-zero ones, left out."""
     rng = np.random.default_rng(7)
     ports = 4

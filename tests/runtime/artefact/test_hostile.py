@@ -49,9 +49,7 @@ def members(body, tmp_path) -> dict[str, bytes]:
 def forged(members, tmp_path):
     """Build a file whose manifest, tensors header or one tensor was changed, checksums made right again."""
 
-    def build(
-        manifest: Edit | None = None, header: Edit | None = None, tensor: tuple[str, int, bytes] | None = None
-    ):
+    def build(manifest: Edit | None = None, header: Edit | None = None, tensor: tuple[str, int, bytes] | None = None):
         fields = json.loads(members["manifest.json"])
         head, data = split_tensors(members["tensors.safetensors"])
         if tensor:
