@@ -12,9 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TextIO
 
-from .compiler.passes import Options
-from .compiler.pipeline import Compilation, Progress, compile_model
-from .program import Program, load
 from .runtime import targets
 from .runtime.errors import (
     ArtefactError,
@@ -33,8 +30,20 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from .compiler.ir import Graph
+    from .compiler.passes import Options
+    from .compiler.pipeline import Progress
+    from .program import Program, load
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """``Program`` and ``load`` bring torch with them: imported on first use, so that ``lightloom --help`` is quick."""
+    if name in ("Program", "load"):
+        from . import program
+
+        return getattr(program, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def compile(
@@ -71,6 +80,9 @@ def compile(
         CompileError: Weights no mesh can hold, a glob that matches nothing, nothing for the chip, strictness.
         TargetError: An unknown preset or an impossible chip.
     """
+    from .compiler.pipeline import compile_model
+    from .program import Program
+
     options = _options(exclude, overrides, strict)
     result = compile_model(
         model,
@@ -104,8 +116,10 @@ def lower(
     Raises:
         CompileError: An unknown pass, and all that :func:`compile` raises.
     """
+    from .compiler.pipeline import compile_model
+
     options = _options(exclude, overrides, strict=False)
-    result: Compilation = compile_model(
+    result = compile_model(
         model,
         example_inputs,
         targets.get(target),
@@ -117,6 +131,8 @@ def lower(
 
 
 def _options(exclude: str | Sequence[str], overrides: Mapping[str, Mapping[str, Any]] | None, strict: bool) -> Options:
+    from .compiler.passes import Options
+
     globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
     return Options(globs, dict(overrides or {}), strict)
 

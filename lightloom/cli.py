@@ -258,9 +258,10 @@ def targets_command(
     """List the chips, or show one with the source of every number."""
     with reported(as_json):
         from .runtime import targets
-        from .runtime.report.text import assumptions
 
         if name is not None:
+            from .runtime.report.text import assumptions
+
             chip = targets.get(name)
             _print(f"{chip.name}: {chip.description}\n\n{assumptions(chip)}", chip.model_dump(mode="json"), as_json)
             return

@@ -236,6 +236,15 @@ def test_help_says_what_exit_codes_mean():
         assert word in result.stdout
 
 
+def test_help_and_targets_do_not_wait_for_torch(folder):
+    code = (
+        "import sys, lightloom.cli as cli; from typer.testing import CliRunner;"
+        "assert [CliRunner().invoke(cli.app, a).exit_code for a in (['--help'], ['targets'])] == [0, 0];"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=folder, timeout=120, check=True)
+
+
 def test_the_module_runs_from_a_shell(folder):
     command = [sys.executable, "-m", "lightloom.cli", "targets", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=True)
