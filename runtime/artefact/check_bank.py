@@ -90,11 +90,11 @@ def _plain_columns(spec: BankSpec, target: Target) -> Columns:
 
 
 def _phase_columns(spec: BankSpec, topology: Mesh, given: set[str]) -> Columns:
-    """Either both sides' phases, or both sides' internal phases and signs."""
+    """For each side every phase, or internal phases and signs where the mesh has a real gauge."""
     word, byte = np.dtype(np.uint32), np.dtype(np.uint8)
     columns: Columns = {}
     for side in ("left", "right"):
-        if f"{side}.phases" in given:
+        if f"{side}.phases" in given or not topology.has_gauge:
             columns[f"{side}.phases"] = (word, (spec.tiles, topology.phases))
         else:
             packed = -(-(topology.cells + spec.ports) // 8)

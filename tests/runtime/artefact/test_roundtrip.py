@@ -115,6 +115,16 @@ def test_static_and_intensity_targets_need_their_columns(body, same, target, tmp
     same(artefact.load(tmp_path / "toy.loom"), full)
 
 
+def test_internal_phases_alone_need_a_mesh_with_a_gauge(body, target, tmp_path):
+    chip = target(mesh={"ports": 4, "cores": 1, "topology": "fldzhyan"})
+    banks = {}
+    for name, bank in body.banks.items():
+        banks[name] = dataclasses.replace(bank, spec=dataclasses.replace(bank.spec, topology="fldzhyan"))
+    odd = dataclasses.replace(body, target=chip, banks=banks, layer_targets={})
+    with pytest.raises(ArtefactError, match=r"left\.phases"):
+        artefact.save(odd, tmp_path / "toy.loom")
+
+
 class TestFailedSave:
     def test_leaves_an_older_file_alone(self, body, same, tmp_path, monkeypatch):
         place = tmp_path / "toy.loom"
