@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .bankloop import BankTables, ChipArithmetic, ColumnRecord, forward
+from .bankloop import BankTables, ChipArithmetic, ColumnRecord, forward, forward_conv2d, resolve_engine
 from .banks import assembled_matrix, bank_mesh, effective_matrices
 from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
 from .geometry import blocks, output_shape, pad, store, vector_count
@@ -130,9 +130,14 @@ class BatchedMatrices:
     ) -> Tensor:
         spec = self.body.banks[step.bank].spec
         tables = self.tables(step.bank, options)
-        output = x.new_empty(output_shape(tuple(x.shape), step.geometry, spec.groups * spec.rows))
         watch = options.observe
         observe = None if watch is None else lambda record: watch(step, tables, record)
+        geometry = step.geometry
+        if isinstance(geometry, Conv2dGeometry) and resolve_engine(tables, self.engine, observe) == "fused":
+            padded = pad(x, geometry)
+            output = forward_conv2d(tables, padded, geometry, seed=options.seed, stream=index, engine=self.engine)
+            return output if bias is None else output.add_(bias.to(options.dtype).view(-1, 1, 1))
+        output = x.new_empty(output_shape(tuple(x.shape), geometry, spec.groups * spec.rows))
         for block in blocks(x, step.geometry, self.block_bytes):
             values = forward(
                 tables,
