@@ -1,13 +1,19 @@
-"""Kernels of Clements programming: null every element below the diagonal with one cell each.
+"""Kernels of analytic programming: null every element below the diagonal with one cell each.
 
 Tiles are worked on in groups of ``LANES``, the lane as the last axis of the scratch, so that the inner
 loops are vector instructions for row and column operations alike. In the gauge of ``meshes.gauge`` a
 cell is ``R = [[s, c], [c, -s]] diag(w, 1)`` with a unit number w (a sign, or a phase).
 
-Even diagonals are nulled from the right by ``R^-1`` (cells near the input), odd ones from the left by R.
-What is left is ``left^-1 D right`` with D diagonal; every left factor then moves through D:
+A *plan* lists the elements in order. An element is nulled from the right by ``R^-1`` (a cell near the
+input) or from the left by R (a cell near the output). What is left is
+``left^-1 D right`` with D diagonal; every left factor then moves through D:
 ``R^-1 diag(d1, d2) = diag(conj(w) d2, d2) [[s, c], [c, -s]] diag(d1 conj(d2), 1)``,
 so D ends as the screen at the output. Source: Clements et al., Optica 3, 1460 (2016).
+
+Rows of a plan, int32 (cells used, 4): from the left (1) or the right (0); upper port p of the cell; from
+the right the row, whose element in column p is nulled with column p + 1, from the left the column, whose element in
+row p + 1 is nulled with row p; the number of the cell. The order must leave nulled elements alone: from the
+right rows go up and columns p to the right, from the left columns to the right and rows up.
 """
 
 from __future__ import annotations
@@ -23,13 +29,13 @@ _TINY = 1e-280
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def null_real(first_group, last_group, matrices, cell_index, theta, signs):
-    """Settings of orthogonal matrices (T, n, n): fills theta (T, cells), signs bool (T, cells + n).
+def null_real(first_group, last_group, matrices, plan, theta, signs):
+    """Settings of orthogonal matrices (T, n, n): fills theta (T, cells), signs bool (T, cells + ports).
 
     Works on groups first_group .. last_group of ``LANES`` tiles each.
     """
     tiles, n, _ = matrices.shape
-    cells = theta.shape[1]
+    cells, ops = theta.shape[1], len(plan)
     for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
@@ -38,58 +44,50 @@ def null_real(first_group, last_group, matrices, cell_index, theta, signs):
             for k in range(n):
                 for lane in range(LANES):
                     a[i, k, lane] = matrices[first + lane, i, k] if lane < count else (1.0 if i == k else 0.0)
-        w = np.empty((cells, LANES))
+        w = np.empty((ops, LANES))
         s, c = np.empty(LANES), np.empty(LANES)
-        for i in range(n - 1):
-            for j in range(i + 1):
-                if i % 2 == 0:
-                    p, row = i - j, n - 1 - j
-                    k = cell_index[j, p]
-                    for lane in range(LANES):
-                        u, v = a[row, p, lane], a[row, p + 1, lane]
-                        h2 = u * u + v * v
-                        scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
-                        s[lane] = abs(v) * scale if h2 > _TINY else 1.0
-                        c[lane] = abs(u) * scale
-                        w[k, lane] = -1.0 if u * v > 0 else 1.0
-                    for r in range(row + 1):
-                        for lane in range(LANES):
-                            u, v = w[k, lane] * a[r, p, lane], a[r, p + 1, lane]
-                            a[r, p, lane] = s[lane] * u + c[lane] * v
-                            a[r, p + 1, lane] = c[lane] * u - s[lane] * v
-                else:
-                    p = n - 2 - i + j
-                    k = cell_index[n - 1 - j, p]
-                    for lane in range(LANES):
-                        u, v = a[p, j, lane], a[p + 1, j, lane]
-                        h2 = u * u + v * v
-                        scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
-                        s[lane] = abs(u) * scale if h2 > _TINY else 1.0
-                        c[lane] = abs(v) * scale
-                        w[k, lane] = -1.0 if u * v < 0 else 1.0
-                    for q in range(j, n):
-                        for lane in range(LANES):
-                            u, v = w[k, lane] * a[p, q, lane], a[p + 1, q, lane]
-                            a[p, q, lane] = s[lane] * u + c[lane] * v
-                            a[p + 1, q, lane] = c[lane] * u - s[lane] * v
-                for lane in range(count):
-                    theta[first + lane, k] = 2 * np.arctan2(s[lane], c[lane])
-        # the last factor nulled stands next to D: move it through first
-        for back in range(n - 1):
-            i = n - 2 - back
-            if i % 2 == 0:
-                continue
-            for up in range(i + 1):
-                j = i - up
-                p = n - 2 - i + j
-                k = cell_index[n - 1 - j, p]
+        for op in range(ops):
+            p, pivot, k = plan[op, 1], plan[op, 2], plan[op, 3]
+            if plan[op, 0] == 0:
                 for lane in range(LANES):
-                    d1, d2 = a[p, p, lane], a[p + 1, p + 1, lane]
-                    a[p, p, lane] = -d2 if w[k, lane] < 0 else d2
-                    w[k, lane] = -1.0 if (d1 < 0) != (d2 < 0) else 1.0
+                    u, v = a[pivot, p, lane], a[pivot, p + 1, lane]
+                    h2 = u * u + v * v
+                    scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
+                    s[lane] = abs(v) * scale if h2 > _TINY else 1.0
+                    c[lane] = abs(u) * scale
+                    w[op, lane] = -1.0 if u * v > 0 else 1.0
+                for r in range(pivot + 1):
+                    for lane in range(LANES):
+                        u, v = w[op, lane] * a[r, p, lane], a[r, p + 1, lane]
+                        a[r, p, lane] = s[lane] * u + c[lane] * v
+                        a[r, p + 1, lane] = c[lane] * u - s[lane] * v
+            else:
+                for lane in range(LANES):
+                    u, v = a[p, pivot, lane], a[p + 1, pivot, lane]
+                    h2 = u * u + v * v
+                    scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
+                    s[lane] = abs(u) * scale if h2 > _TINY else 1.0
+                    c[lane] = abs(v) * scale
+                    w[op, lane] = -1.0 if u * v < 0 else 1.0
+                for q in range(pivot, n):
+                    for lane in range(LANES):
+                        u, v = w[op, lane] * a[p, q, lane], a[p + 1, q, lane]
+                        a[p, q, lane] = s[lane] * u + c[lane] * v
+                        a[p + 1, q, lane] = c[lane] * u - s[lane] * v
+            for lane in range(count):
+                theta[first + lane, k] = 2 * np.arctan2(s[lane], c[lane])
+        # the last factor nulled stands next to D: move it through first
+        for op in range(ops - 1, -1, -1):
+            if plan[op, 0] == 0:
+                continue
+            p = plan[op, 1]
+            for lane in range(LANES):
+                d1, d2 = a[p, p, lane], a[p + 1, p + 1, lane]
+                a[p, p, lane] = -d2 if w[op, lane] < 0 else d2
+                w[op, lane] = -1.0 if (d1 < 0) != (d2 < 0) else 1.0
         for lane in range(count):
-            for k in range(cells):
-                signs[first + lane, k] = w[k, lane] < 0
+            for op in range(ops):
+                signs[first + lane, plan[op, 3]] = w[op, lane] < 0
             for p in range(n):
                 signs[first + lane, cells + p] = a[p, p, lane] < 0
 
@@ -105,13 +103,13 @@ def _unit(re, im):
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def null_complex(first_group, last_group, real, imag, cell_index, theta, delta):
-    """Settings of unitaries (T, n, n): fills theta (T, cells), delta (T, cells + n) in radians.
+def null_complex(first_group, last_group, real, imag, plan, theta, delta):
+    """Settings of unitaries (T, n, n): fills theta (T, cells), delta (T, cells + ports) in radians.
 
     Works on groups first_group .. last_group of ``LANES`` tiles each.
     """
     tiles, n, _ = real.shape
-    cells = theta.shape[1]
+    cells, ops = theta.shape[1], len(plan)
     for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
@@ -123,68 +121,60 @@ def null_complex(first_group, last_group, real, imag, cell_index, theta, delta):
                     if lane < count:
                         b[i, k, lane] = imag[first + lane, i, k]
         # w = e^{j delta} of the cells
-        wr, wi = np.empty((cells, LANES)), np.empty((cells, LANES))
+        wr, wi = np.empty((ops, LANES)), np.empty((ops, LANES))
         s, c = np.empty(LANES), np.empty(LANES)
-        for i in range(n - 1):
-            for j in range(i + 1):
-                if i % 2 == 0:
-                    p, row = i - j, n - 1 - j
-                    k = cell_index[j, p]
+        for op in range(ops):
+            p, pivot, k = plan[op, 1], plan[op, 2], plan[op, 3]
+            if plan[op, 0] == 0:
+                for lane in range(LANES):
+                    ur, ui, u = _unit(a[pivot, p, lane], b[pivot, p, lane])
+                    vr, vi, v = _unit(a[pivot, p + 1, lane], b[pivot, p + 1, lane])
+                    s[lane], c[lane], _ = _unit(v, u)
+                    # w = -u conj(v) over their magnitudes; a zero leaves w free
+                    free = u == 0 or v == 0
+                    wr[op, lane] = 1.0 if free else -(ur * vr + ui * vi)
+                    wi[op, lane] = 0.0 if free else -(ui * vr - ur * vi)
+                for r in range(pivot + 1):
                     for lane in range(LANES):
-                        ur, ui, u = _unit(a[row, p, lane], b[row, p, lane])
-                        vr, vi, v = _unit(a[row, p + 1, lane], b[row, p + 1, lane])
-                        s[lane], c[lane], _ = _unit(v, u)
-                        # w = -u conj(v) over their magnitudes; a zero leaves w free
-                        free = u == 0 or v == 0
-                        wr[k, lane] = 1.0 if free else -(ur * vr + ui * vi)
-                        wi[k, lane] = 0.0 if free else -(ui * vr - ur * vi)
-                    for r in range(row + 1):
-                        for lane in range(LANES):
-                            xr, xi = a[r, p, lane], b[r, p, lane]
-                            ur = wr[k, lane] * xr + wi[k, lane] * xi
-                            ui = wr[k, lane] * xi - wi[k, lane] * xr
-                            vr, vi = a[r, p + 1, lane], b[r, p + 1, lane]
-                            a[r, p, lane] = s[lane] * ur + c[lane] * vr
-                            b[r, p, lane] = s[lane] * ui + c[lane] * vi
-                            a[r, p + 1, lane] = c[lane] * ur - s[lane] * vr
-                            b[r, p + 1, lane] = c[lane] * ui - s[lane] * vi
-                else:
-                    p = n - 2 - i + j
-                    k = cell_index[n - 1 - j, p]
+                        xr, xi = a[r, p, lane], b[r, p, lane]
+                        ur = wr[op, lane] * xr + wi[op, lane] * xi
+                        ui = wr[op, lane] * xi - wi[op, lane] * xr
+                        vr, vi = a[r, p + 1, lane], b[r, p + 1, lane]
+                        a[r, p, lane] = s[lane] * ur + c[lane] * vr
+                        b[r, p, lane] = s[lane] * ui + c[lane] * vi
+                        a[r, p + 1, lane] = c[lane] * ur - s[lane] * vr
+                        b[r, p + 1, lane] = c[lane] * ui - s[lane] * vi
+            else:
+                for lane in range(LANES):
+                    ur, ui, u = _unit(a[p, pivot, lane], b[p, pivot, lane])
+                    vr, vi, v = _unit(a[p + 1, pivot, lane], b[p + 1, pivot, lane])
+                    s[lane], c[lane], _ = _unit(u, v)
+                    # w = v conj(u) over their magnitudes
+                    free = u == 0 or v == 0
+                    wr[op, lane] = 1.0 if free else vr * ur + vi * ui
+                    wi[op, lane] = 0.0 if free else vi * ur - vr * ui
+                for q in range(pivot, n):
                     for lane in range(LANES):
-                        ur, ui, u = _unit(a[p, j, lane], b[p, j, lane])
-                        vr, vi, v = _unit(a[p + 1, j, lane], b[p + 1, j, lane])
-                        s[lane], c[lane], _ = _unit(u, v)
-                        # w = v conj(u) over their magnitudes
-                        free = u == 0 or v == 0
-                        wr[k, lane] = 1.0 if free else vr * ur + vi * ui
-                        wi[k, lane] = 0.0 if free else vi * ur - vr * ui
-                    for q in range(j, n):
-                        for lane in range(LANES):
-                            xr, xi = a[p, q, lane], b[p, q, lane]
-                            ur = wr[k, lane] * xr - wi[k, lane] * xi
-                            ui = wr[k, lane] * xi + wi[k, lane] * xr
-                            vr, vi = a[p + 1, q, lane], b[p + 1, q, lane]
-                            a[p, q, lane] = s[lane] * ur + c[lane] * vr
-                            b[p, q, lane] = s[lane] * ui + c[lane] * vi
-                            a[p + 1, q, lane] = c[lane] * ur - s[lane] * vr
-                            b[p + 1, q, lane] = c[lane] * ui - s[lane] * vi
-                for lane in range(count):
-                    theta[first + lane, k] = 2 * np.arctan2(s[lane], c[lane])
+                        xr, xi = a[p, q, lane], b[p, q, lane]
+                        ur = wr[op, lane] * xr - wi[op, lane] * xi
+                        ui = wr[op, lane] * xi + wi[op, lane] * xr
+                        vr, vi = a[p + 1, q, lane], b[p + 1, q, lane]
+                        a[p, q, lane] = s[lane] * ur + c[lane] * vr
+                        b[p, q, lane] = s[lane] * ui + c[lane] * vi
+                        a[p + 1, q, lane] = c[lane] * ur - s[lane] * vr
+                        b[p + 1, q, lane] = c[lane] * ui - s[lane] * vi
+            for lane in range(count):
+                theta[first + lane, k] = 2 * np.arctan2(s[lane], c[lane])
         for lane in range(count):
             t = first + lane
-            for k in range(cells):
-                delta[t, k] = np.arctan2(wi[k, lane], wr[k, lane])
+            for op in range(ops):
+                delta[t, plan[op, 3]] = np.arctan2(wi[op, lane], wr[op, lane])
             for p in range(n):
                 delta[t, cells + p] = np.arctan2(b[p, p, lane], a[p, p, lane])
-            for back in range(n - 1):
-                i = n - 2 - back
-                if i % 2 == 0:
+            for op in range(ops - 1, -1, -1):
+                if plan[op, 0] == 0:
                     continue
-                for up in range(i + 1):
-                    j = i - up
-                    p = n - 2 - i + j
-                    k = cell_index[n - 1 - j, p]
-                    d1, d2 = delta[t, cells + p], delta[t, cells + p + 1]
-                    delta[t, cells + p] = (d2 - delta[t, k]) % (2 * np.pi)
-                    delta[t, k] = (d1 - d2) % (2 * np.pi)
+                p, k = plan[op, 1], plan[op, 3]
+                d1, d2 = delta[t, cells + p], delta[t, cells + p + 1]
+                delta[t, cells + p] = (d2 - delta[t, k]) % (2 * np.pi)
+                delta[t, k] = (d1 - d2) % (2 * np.pi)

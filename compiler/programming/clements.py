@@ -5,12 +5,22 @@ Source: Clements et al., "Optimal design for universal multiport interferometers
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
-from ...runtime.meshes import mesh
+from ...runtime.meshes import Mesh, mesh
 from ...runtime.meshes.gauge import expand_radians
-from ...runtime.threads import spread
-from ._nulling import LANES, null_complex, null_real
+from .decompose import LEFT, RIGHT, decompose_complex, decompose_real, plan_of
+from .settings import GaugeSettings, MeshSettings, PhaseSettings
+
+
+def program(matrices: np.ndarray) -> MeshSettings:
+    """Settings of orthogonal or unitary matrices (T, n, n): in the real gauge, or every phase."""
+    layout = mesh("clements", matrices.shape[-1])
+    if np.iscomplexobj(matrices):
+        return PhaseSettings(layout, program_complex(matrices))
+    return GaugeSettings(layout, *program_real(matrices))
 
 
 def program_real(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -25,14 +35,8 @@ def program_real(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         theta, float64 (T, cells) in [0, pi] radians, and sign bits, bool (T, cells + n): those of the
         cells, then of the ports.
     """
-    tiles, n, _ = matrices.shape
-    layout = mesh("clements", n)
-    theta = np.empty((tiles, layout.cells))
-    signs = np.empty((tiles, layout.cells + n), dtype=np.bool_)
-    spread(
-        -(-tiles // LANES), null_real, np.ascontiguousarray(matrices, dtype=np.float64), layout.cell_index, theta, signs
-    )
-    return theta, signs
+    layout = mesh("clements", matrices.shape[-1])
+    return decompose_real(layout, plan(layout), matrices)
 
 
 def program_complex(matrices: np.ndarray) -> np.ndarray:
@@ -46,11 +50,17 @@ def program_complex(matrices: np.ndarray) -> np.ndarray:
     Returns:
         float64 (T, phases) in [0, 2 pi] radians, in the order [theta | phi | screen].
     """
-    tiles, n, _ = matrices.shape
-    layout = mesh("clements", n)
-    theta = np.empty((tiles, layout.cells))
-    delta = np.empty((tiles, layout.cells + n))
-    real = np.ascontiguousarray(np.real(matrices), dtype=np.float64)
-    imag = np.ascontiguousarray(np.imag(matrices), dtype=np.float64)
-    spread(-(-tiles // LANES), null_complex, real, imag, layout.cell_index, theta, delta)
-    return expand_radians(layout, theta, delta)
+    layout = mesh("clements", matrices.shape[-1])
+    return expand_radians(layout, *decompose_complex(layout, plan(layout), matrices))
+
+
+@lru_cache(maxsize=16)
+def plan(layout: Mesh) -> np.ndarray:
+    """Diagonals from the lower left corner: even ones from the right, odd ones from the left."""
+    n, steps = layout.ports, []
+    for i in range(n - 1):
+        if i % 2 == 0:
+            steps += [(RIGHT, j, i - j, n - 1 - j) for j in range(i + 1)]
+        else:
+            steps += [(LEFT, n - 1 - j, n - 2 - i + j, j) for j in range(i + 1)]
+    return plan_of(layout, steps)

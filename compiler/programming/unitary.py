@@ -9,6 +9,37 @@ from ...runtime.errors import CompileError, complaint
 
 _CHUNK = 1024
 """Matrices multiplied at once: the check needs no second copy of a large bank."""
+_ADVICE = "program nearest_unitary(matrices) if a unitary was meant, or the factors of the singular value decomposition"
+
+
+def nearest_unitary(matrices: np.ndarray) -> np.ndarray:
+    """The unitary closest to each matrix in every unitarily invariant norm: ``W V^H`` of its ``W diag(s) V^H``.
+
+    Args:
+        matrices: real or complex (..., n, n); of single precision or better.
+
+    Returns:
+        float64 or complex128 (..., n, n), unitary to rounding. Where a matrix is singular there are several
+        nearest ones, and this is one of them.
+
+    Raises:
+        CompileError: not square, NaN or inf.
+
+    Source: Fan and Hoffman, Proc. Amer. Math. Soc. 6, 111 (1955).
+    """
+    stack = np.asarray(matrices)
+    stack = stack.astype(np.complex128 if stack.dtype.kind == "c" else np.float64)
+    if stack.ndim < 2 or stack.shape[-1] != stack.shape[-2] or not np.isfinite(stack).all():
+        raise CompileError(
+            complaint(
+                "Only finite square matrices have a nearest unitary",
+                where="matrices",
+                got=f"shape {stack.shape}",
+                allowed="(..., n, n), no NaN or inf",
+            )
+        )
+    left, _, right = np.linalg.svd(stack)
+    return left @ right
 
 
 def check_unitary(matrices: np.ndarray, tolerance: float) -> np.ndarray:
@@ -46,15 +77,19 @@ def check_unitary(matrices: np.ndarray, tolerance: float) -> np.ndarray:
     failed = np.flatnonzero(~(distance <= tolerance))
     if failed.size:
         first = int(failed[0])
+        got = f"max |M^H M - 1| = {distance[first]:.3g}"
         others = f", and {failed.size - 1} more matrices fail" if failed.size > 1 else ""
         finite = np.isfinite(stack[first]).all()
+        if finite:
+            away = np.abs(np.linalg.svd(stack[first], compute_uv=False) - 1).max()
+            got += f", the nearest unitary is {away:.3g} away (2-norm)"
         raise CompileError(
             complaint(
                 "The matrix is not unitary" if finite else "The matrix holds NaN or inf",
                 where=f"matrices[{first}]{others}",
-                got=f"max |M^H M - 1| = {distance[first]:.3g}",
+                got=got,
                 allowed=f"at most {tolerance:g}",
-                next_step="program the factors of its singular value decomposition" if finite else "check the weights",
+                next_step=_ADVICE if finite else "check the weights",
             )
         )
     return stack
