@@ -69,16 +69,16 @@ def bank_attenuation(bank: TileBank, exact: bool = False, tiles: slice | None = 
 
 
 def splitter_errors(target: Target, core: int, side: str, layout: Mesh) -> np.ndarray | None:
-    """Angle errors of the splitters of one core's mesh, float64 (cells, 2); None on a perfect chip.
+    """Angle errors of the splitters of one core's mesh, float64 (cells, splitters of a cell); None on a perfect chip.
 
     They belong to the chip (``mesh.chip_seed``), not to the run: normals of std ``splitter_error_rad``.
     """
     spread = target.mesh.splitter_error_rad
     if spread == 0:
         return None
-    cells = torch.arange(2 * layout.cells)
+    cells = torch.arange(layout.cell_splitters * layout.cells)
     drawn = normals(target.mesh.chip_seed, (SPLITTER_STREAM, core), torch.tensor(SIDES.index(side)), cells)
-    return spread * drawn.double().numpy().reshape(layout.cells, 2)
+    return spread * drawn.double().numpy().reshape(layout.cells, layout.cell_splitters)
 
 
 def phase_errors(
@@ -166,7 +166,7 @@ def _chunks(chosen: range, layout: Mesh) -> list[tuple[int, slice]]:
 
 
 def _splitters_of(target: Target, cores: np.ndarray, side: str, layout: Mesh) -> np.ndarray | None:
-    """Splitter errors of the cores that some tiles run on, (T, cells, 2)."""
+    """Splitter errors of the cores that some tiles run on, (T, cells, splitters of a cell)."""
     if target.mesh.splitter_error_rad == 0:
         return None
     owners, which = np.unique(cores, return_inverse=True)

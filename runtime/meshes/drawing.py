@@ -115,7 +115,7 @@ def _lay_out(mesh: Mesh, detailed: bool) -> tuple[_Sheet, list[float], float]:
         rows = _rows(mesh.ports, uppers.tolist(), lowers.tolist())
         crossing = 0.0
         if (rows != np.arange(mesh.ports)).any():
-            crossing = 0.7 + 0.05 * mesh.ports
+            crossing = 0.4 + 0.12 * float(np.abs(rows - np.arange(mesh.ports)).max())
         for port in range(mesh.ports if crossing else 0):
             sheet.wire(x, -port, x + crossing, -rows[port])
             sheet.wire(x + crossing + 1, -rows[port], x + 2 * crossing + 1, -port)

@@ -1,12 +1,15 @@
 """The slicing engine on CPUs: transfer matrices of many tiles, one tile at a time a core.
 
 The columns of the identity travel together: real and imaginary planes of one tile lie apart in a
-scratch, and the inner loop runs over columns. After w windows a column has reached only w ports to
-either side, so the first half of the windows works on a band.
+scratch, and the inner loop runs over columns. Where cells join neighbours, a column has reached only w ports to
+either side after w windows, so the first windows work on a band. Every kind of cell is
+``BS . diag(upper, lower) . BS . diag(phi, 1)``: a shifter that a mesh lacks has phase 0, and a first
+splitter that it lacks has angle 0.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -33,8 +36,8 @@ def transfer_matrices(
 
     Args:
         mesh: windows and cells.
-        phases_rad: float64 (T, phases), in the order [theta | phi | screen].
-        splitter_error_rad: float64 (T, cells, 2), added to pi/4, first and second splitter of a cell.
+        phases_rad: float64 (T, phases), in the order of ``mesh.phase_layout``.
+        splitter_error_rad: float64 (T, cells, mesh.cell_splitters), added to pi/4, in the order of the light.
         part: the whole matrix, or its real part alone (what coherent detection sees).
         precision: of the result; the fields are always float64.
 
@@ -70,7 +73,8 @@ def tile_matrices(
         left_phases_rad: float64 (T, phases) of U.
         attenuation: float64 (T, n), field amplitude that each attenuator passes.
         right_phases_rad: float64 (T, phases) of the mesh that is programmed with V^H itself.
-        left_splitter_error_rad, right_splitter_error_rad: float64 (T, cells, 2), added to pi/4.
+        left_splitter_error_rad, right_splitter_error_rad: float64 (T, cells, mesh.cell_splitters),
+            added to pi/4.
         part, precision: of the result, as in :func:`transfer_matrices`.
 
     Returns:
@@ -94,7 +98,26 @@ _NO_ERRORS = np.empty((0, 0, 2))
 
 
 def _run(mesh: Mesh, *tables: np.ndarray) -> None:
-    spread(len(tables[-1]), _tiles, mesh.cell_ports, mesh.cell_windows, mesh.ports, *tables)
+    spread(len(tables[-1]), _tiles, *_plan(mesh), mesh.ports, mesh.cell_splitters, *tables)
+
+
+@lru_cache(maxsize=32)
+def _plan(mesh: Mesh) -> tuple[np.ndarray, ...]:
+    """Ports and windows of cells, the latter growing by n where light leaves the band, and shifters' places.
+
+    The places of upper, lower and phi, int64 (3, cells), and of the screen, int64 (ports,), in the vector of phases;
+    one past its end for a shifter that the mesh lacks.
+    """
+    layout, none = mesh.phase_layout, mesh.phases
+    inner = np.full((3, mesh.cells), none)
+    for arm, name in enumerate(mesh.kind.phases):
+        inner[arm] = np.arange(layout[name].start, layout[name].stop)
+    inner[2, mesh.phi_cells] = np.arange(layout["phi"].start, layout["phi"].stop)
+    screen = np.full(mesh.ports, none)
+    screen[mesh.screen_ports] = np.arange(layout["screen"].start, layout["screen"].stop)
+    near = (mesh.cell_lower == mesh.cell_ports + 1).all()
+    windows = mesh.cell_windows.astype(np.int64) + (0 if near else mesh.ports)
+    return mesh.cell_ports, mesh.cell_lower, windows, inner, screen
 
 
 def _planes(tiles: int, ports: int, part: str, precision: str) -> np.ndarray:
@@ -132,7 +155,7 @@ def _table(array: np.ndarray, row: tuple[int, ...], name: str, tiles: int | None
 
 def _errors(mesh: Mesh, array: np.ndarray | None, tiles: int, name: str) -> np.ndarray:
     """Splitter errors of every tile; an empty table stands for perfect splitters."""
-    return _NO_ERRORS if array is None else _table(array, (mesh.cells, 2), name, tiles)
+    return _NO_ERRORS if array is None else _table(array, (mesh.cells, mesh.cell_splitters), name, tiles)
 
 
 # "contract" lets a multiply and an add become one instruction; nothing else of fastmath is wanted
@@ -158,43 +181,40 @@ def _cell(re_p, im_p, re_q, im_q, m):
 
 
 @njit(cache=True)
-def _cell_matrix(tr, ti, pr, pi, c1, s1, c2, s2):
-    """Elements of BS(second) P(theta) BS(first) P(phi), re and im in turn, from cosines and sines."""
-    ar, ai = c2 * c1 * tr - s2 * s1, c2 * c1 * ti
-    br, bi = -c2 * s1 * ti, c2 * s1 * tr + s2 * c1
-    cr, ci = -s2 * c1 * ti, s2 * c1 * tr + c2 * s1
-    dr, di = c2 * c1 - s2 * s1 * tr, -s2 * s1 * ti
+def _cell_matrix(tr, ti, ur, ui, pr, pi, c1, s1, c2, s2):
+    """Elements of BS(second) diag(t, u) BS(first) diag(p, 1), re and im in turn, from cosines and sines."""
+    ar, ai = c2 * c1 * tr - s2 * s1 * ur, c2 * c1 * ti - s2 * s1 * ui
+    br, bi = -c2 * s1 * ti - s2 * c1 * ui, c2 * s1 * tr + s2 * c1 * ur
+    cr, ci = -s2 * c1 * ti - c2 * s1 * ui, s2 * c1 * tr + c2 * s1 * ur
+    dr, di = c2 * c1 * ur - s2 * s1 * tr, c2 * c1 * ui - s2 * s1 * ti
     return ar * pr - ai * pi, ar * pi + ai * pr, br, bi, cr * pr - ci * pi, cr * pi + ci * pr, dr, di
 
 
 @njit(cache=True)
-def _mesh(ports, windows, n, phases, errors, t, spread, gain, re, im):
+def _mesh(uppers, lowers, windows, inner, screen, n, phases, errors, splitters, t, spread, gain, re, im):
     """Tile t's mesh, and a real gain behind every port of its screen.
 
     A column of re, im enters nonzero within ``spread`` of its own port; every window widens that by one.
     """
-    cells = len(ports)
-    cos, sin = np.empty(len(phases[t])), np.empty(len(phases[t]))
-    cos_sin(phases[t], cos, sin)
-    split_cos, split_sin = np.full(2 * cells, np.sqrt(0.5)), np.full(2 * cells, np.sqrt(0.5))
+    cells, some = len(uppers), len(phases[t])
+    angles = np.zeros(some + 1)
+    angles[:some] = phases[t]
+    cos, sin = np.empty(some + 1), np.empty(some + 1)
+    cos_sin(angles, cos, sin)
+    count = splitters * cells
+    split_cos, split_sin = np.full(count, np.sqrt(0.5)), np.full(count, np.sqrt(0.5))
     if len(errors):
-        cos_sin(errors[t].reshape(2 * cells) + 0.25 * np.pi, split_cos, split_sin)
+        cos_sin(errors[t].reshape(count) + 0.25 * np.pi, split_cos, split_sin)
     for k in range(cells):
-        m = _cell_matrix(
-            cos[k],
-            sin[k],
-            cos[cells + k],
-            sin[cells + k],
-            split_cos[2 * k],
-            split_sin[2 * k],
-            split_cos[2 * k + 1],
-            split_sin[2 * k + 1],
-        )
-        p, q, reach = ports[k], ports[k] + 1, spread + windows[k]
+        a, b, c = inner[0, k], inner[1, k], inner[2, k]
+        last = splitters * (k + 1) - 1
+        cos1, sin1 = (split_cos[last - 1], split_sin[last - 1]) if splitters == 2 else (1.0, 0.0)
+        m = _cell_matrix(cos[a], sin[a], cos[b], sin[b], cos[c], sin[c], cos1, sin1, split_cos[last], split_sin[last])
+        p, q, reach = uppers[k], lowers[k], spread + windows[k]
         lo, hi = max(0, p - reach), min(n, p + 2 + reach)
         _cell(re[p, lo:hi], im[p, lo:hi], re[q, lo:hi], im[q, lo:hi], m)
     for p in range(n):
-        c, s = gain[p] * cos[2 * cells + p], gain[p] * sin[2 * cells + p]
+        c, s = gain[p] * cos[screen[p]], gain[p] * sin[screen[p]]
         for k in range(n):
             xr, xi = re[p, k], im[p, k]
             re[p, k] = c * xr - s * xi
@@ -221,14 +241,17 @@ def _store(re, im, out):
 
 
 @njit(nogil=True, cache=True)
-def _tiles(first, last, ports, windows, n, left, gain, right, left_errors, right_errors, out):
+def _tiles(
+    first, last, uppers, lowers, windows, inner, screen, n, splitters, left, gain, right, left_errors, right_errors, out
+):
     """Tiles first .. last; without a left table a tile is its right mesh, and then its gain."""
     ones = np.ones(n)
     re, im = np.empty((n, n)), np.empty((n, n))
+    # np.int64: a literal zero would compile _mesh a second time
+    near, wide = np.int64(0), np.int64(n)
     for t in range(first, last):
         _identity(n, re, im)
-        # np.int64: a literal zero would compile _mesh a second time
-        _mesh(ports, windows, n, right, right_errors, t, np.int64(0), gain[t], re, im)
+        _mesh(uppers, lowers, windows, inner, screen, n, right, right_errors, splitters, t, near, gain[t], re, im)
         if len(left):
-            _mesh(ports, windows, n, left, left_errors, t, n, ones, re, im)
+            _mesh(uppers, lowers, windows, inner, screen, n, left, left_errors, splitters, t, wide, ones, re, im)
         _store(re, im, out[t])
