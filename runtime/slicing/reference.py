@@ -46,9 +46,10 @@ def propagate(
     Raises:
         InputError: wrong shape, real fields, or per-cell losses without a bypass loss.
     """
-    _check(mesh, phases_rad, fields, splitter_error_rad)
+    check(mesh, phases_rad, fields, splitter_error_rad)
     dtype = fields.dtype
-    cell_gain, bypass_gain = _gains(cell_loss_db, bypass_loss_db, fields)
+    cell_gain = _gain(cell_loss_db, fields)
+    bypass_gain = _gain(bypass_loss(cell_loss_db, bypass_loss_db), fields)
     m00, m01, m10, m11 = cell_matrices(mesh, phases_rad, splitter_error_rad, cell_gain, dtype)
     for first, last, upper, lower, bypass, order in _window_ports(mesh, fields.device):
         top, bottom = fields.index_select(-1, upper), fields.index_select(-1, lower)
@@ -93,21 +94,19 @@ def transfer_matrix(
     return rows.transpose(-1, -2)
 
 
-def _gains(
-    cell_loss_db: float | Tensor, bypass_loss_db: float | Tensor | None, fields: Tensor
-) -> tuple[Tensor | None, Tensor | None]:
-    """Amplitude gains of a cell and of a bypass; None where nothing is lost."""
-    if bypass_loss_db is None:
-        if isinstance(cell_loss_db, Tensor) and cell_loss_db.ndim:
-            raise InputError(
-                complaint(
-                    "Losses differ from cell to cell and the bypass loss is not given",
-                    where="bypass_loss_db",
-                    next_step="pass bypass_loss_db, for example 0.0",
-                )
+def bypass_loss(cell_loss_db: float | Tensor, bypass_loss_db: float | Tensor | None) -> float | Tensor:
+    """The loss of a bypass: as given, or that of the cells where None and it is one for all."""
+    if bypass_loss_db is not None:
+        return bypass_loss_db
+    if isinstance(cell_loss_db, Tensor) and cell_loss_db.ndim:
+        raise InputError(
+            complaint(
+                "Losses differ from cell to cell and the bypass loss is not given",
+                where="bypass_loss_db",
+                next_step="pass bypass_loss_db, for example 0.0",
             )
-        bypass_loss_db = cell_loss_db
-    return _gain(cell_loss_db, fields), _gain(bypass_loss_db, fields)
+        )
+    return cell_loss_db
 
 
 def _gain(loss_db: float | Tensor, fields: Tensor) -> Tensor | None:
@@ -135,7 +134,8 @@ def _window_ports(mesh: Mesh, device: torch.device) -> tuple[tuple[int, int, Ten
     return tuple(plan)
 
 
-def _check(mesh: Mesh, phases_rad: Tensor, fields: Tensor, splitter_error_rad: Tensor | None) -> None:
+def check(mesh: Mesh, phases_rad: Tensor, fields: Tensor, splitter_error_rad: Tensor | None) -> None:
+    """Raise InputError unless fields, phases and splitter errors have the dtypes and last dimensions of the mesh."""
     if not fields.is_complex() or fields.shape[-1:] != (mesh.ports,):
         raise InputError(
             complaint(

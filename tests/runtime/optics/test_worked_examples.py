@@ -16,7 +16,7 @@ from lightloom.runtime.optics.interference import (
 )
 from lightloom.runtime.optics.loss import stack_loss_db, transmission
 from lightloom.runtime.optics.quantizers import dequantize_uniform, quantize_uniform
-from lightloom.runtime.slicing import propagate
+from lightloom.runtime.slicing.reference import propagate
 
 
 def test_fixed_point_formats():
