@@ -67,9 +67,7 @@ class Explanation:
 
     def op_table(self) -> Table:
         """One row an op."""
-        rows = tuple(
-            (op.path or op.name, op.op, op.where, op.macs, op.mac_share, op.reason) for op in self.ops
-        )
+        rows = tuple((op.path or op.name, op.op, op.where, op.macs, op.mac_share, op.reason) for op in self.ops)
         columns = (
             Column("layer", "layer"),
             Column("op", "op"),
