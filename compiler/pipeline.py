@@ -27,6 +27,7 @@ from .frontend import capture
 from .ir import Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
+from .programming import check_programmable
 
 CHUNK_BYTES = 8 << 20
 """Bytes of float64 weights that tile passes work on at a time."""
@@ -78,6 +79,7 @@ def compile_model(
         raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
     if stop_after is None:
         _check_calibration(target, options, calibration)
+        check_programmable(target.mesh.topology)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
     run = _Run(target, options, dump, progress)
     graph, batch, method = run.capture(model, example_inputs)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...runtime.program import BankSpec
 from ...runtime.targets import Target
-from ..programming import GaugeSettings, program_unitaries
+from ..programming import GaugeSettings, check_programmable, program_unitaries
 from .base import Columns
 
 PHASE_COLUMNS = tuple(f"{side}.{part}" for side in ("left", "right") for part in ("theta", "sign", "phases"))
@@ -35,6 +35,7 @@ class ProgramMeshes:
     def run(self, columns: Columns, spec: BankSpec, target: Target) -> dict[str, np.ndarray]:
         """See :class:`TilePass`."""
         del target
+        check_programmable(spec.topology, spec.name)
         settings: dict[str, np.ndarray] = {}
         for side in ("left", "right"):
             programmed = program_unitaries(spec.topology, columns[side])

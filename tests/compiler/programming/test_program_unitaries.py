@@ -53,7 +53,10 @@ def test_single_precision_passes_with_a_tolerance():
 
 def test_not_unitary_reports_the_tile_and_the_distance():
     stack = np.concatenate([ROTATION, ROTATION * np.sqrt(1.25), ROTATION * 2])
-    with pytest.raises(CompileError, match=r"not unitary.*matrices\[1\], and 1 more .*= 0\.25, the nearest unitary is 0\.118 away.*nearest_unitary"):
+    with pytest.raises(
+        CompileError,
+        match=r"not unitary.*matrices\[1\], and 1 more .*= 0\.25, the nearest unitary is 0\.118 away.*nearest_unitary",
+    ):
         program_unitaries("clements", stack)
 
 

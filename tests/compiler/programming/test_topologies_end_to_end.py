@@ -1,0 +1,82 @@
+"""A network compiled for chips of other meshes: ideal light computes what eager PyTorch computes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import lightloom as ll
+from lightloom.compiler.programming import check_programmable
+from lightloom.models import MLP
+from lightloom.runtime.banks import effective_matrices
+from lightloom.runtime.errors import CompileError, TargetError
+from lightloom.runtime.meshes import TOPOLOGIES, UNIVERSAL, mesh
+from lightloom.runtime import targets
+
+IMPERFECT = {"mesh.splitter_error_rad": 0.01, "mesh.phase_error_rad": 0.01, "mesh.cell_loss_db": 0.05}
+
+
+def chip(topology: str, ports: int, **changes: object) -> ll.Target:
+    return targets.get("mzi16").with_({"mesh.topology": topology, "mesh.ports": ports} | changes)
+
+
+@pytest.mark.parametrize("topology", sorted(UNIVERSAL))
+@pytest.mark.parametrize("ports", [7, 16])
+def test_ideal_equals_eager(topology: str, ports: int) -> None:
+    torch.manual_seed(0)
+    model = MLP().eval()
+    program = ll.compile(model, torch.zeros(1, 1, 8, 8), target=chip(topology, ports))
+    x = torch.randn(5, 1, 8, 8)
+    with torch.no_grad():
+        wanted = model(x)
+    for executor in ("batched", "step"):
+        got = program.run(x, ideal=True, executor=executor)
+        assert float((got - wanted).abs().max() / wanted.abs().max()) <= 1e-5
+
+
+@pytest.mark.parametrize("topology", ["reck", "clements_bell"])
+def test_both_executors_agree_with_every_imperfection(topology: str) -> None:
+    torch.manual_seed(0)
+    program = ll.compile(MLP().eval(), torch.zeros(1, 1, 8, 8), target=chip(topology, 8, **IMPERFECT))
+    x = torch.randn(2, 1, 8, 8)
+    runs = [program.run(x, seed=3, executor=executor, dtype=torch.float64) for executor in ("batched", "step")]
+    torch.testing.assert_close(*runs, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("topology", ["reck", "clements_bell"])
+def test_programs_survive_a_file(topology: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    program = ll.compile(MLP().eval(), torch.zeros(1, 1, 8, 8), target=chip(topology, 8))
+    program.save(tmp_path / "net.loom")
+    x = torch.randn(2, 1, 8, 8)
+    torch.testing.assert_close(ll.load(tmp_path / "net.loom").run(x), program.run(x), atol=0, rtol=0)
+    columns = next(iter(program.body.banks.values())).columns
+    # symmetric cells have no real gauge: every phase is stored
+    assert ("left.phases" in columns) == (topology == "clements_bell")
+    assert ("left.theta" in columns) == (topology == "reck")
+
+
+@pytest.mark.parametrize("topology", sorted(TOPOLOGIES.keys() - UNIVERSAL))
+def test_families_that_cannot_hold_every_tile_are_refused(topology: str) -> None:
+    with pytest.raises(CompileError, match=rf"mesh\.topology.*'{topology}': .*allowed: clements, clements_bell, reck"):
+        ll.compile(MLP().eval(), torch.zeros(1, 1, 8, 8), target=chip(topology, 8))
+    with pytest.raises(CompileError, match="must hold any matrix"):
+        check_programmable(topology)
+
+
+def test_unknown_families_are_refused_by_the_target() -> None:
+    with pytest.raises(TargetError, match="unknown mesh topology"):
+        chip("torus", 8)
+
+
+def test_splitter_errors_of_symmetric_cells_reach_the_matrices() -> None:
+    torch.manual_seed(0)
+    target = chip("clements_bell", 8, **{"mesh.splitter_error_rad": 0.02})
+    program = ll.compile(torch.nn.Linear(8, 8, bias=False), torch.zeros(1, 8), target=target)
+    (bank,) = program.body.banks.values()
+    exact = effective_matrices(bank, target, ideal=True)
+    real = effective_matrices(bank, target)
+    off = float((exact - real).abs().max())
+    assert 1e-3 < off < 0.2
+    assert np.asarray(bank.columns["left.phases"]).shape == (1, mesh("clements_bell", 8).phases)
