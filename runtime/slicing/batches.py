@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 from torch import Tensor
+
+from ..errors import InputError, complaint
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,24 @@ def arrange(fields: Tensor, phases: Tensor, errors: Tensor | None, gain: Tensor 
         phases: real (..., phases).
         errors: real (..., cells, splitters) or None.
         gain: real (..., cells), a number, or None.
+
+    Raises:
+        InputError: leading dimensions that do not fit together.
     """
     own = [phases.shape[:-1]]
     own += [] if errors is None else [errors.shape[:-2]]
     own += [] if gain is None else [gain.shape[:-1]]
-    settings = torch.broadcast_shapes(*own)
-    lead = torch.broadcast_shapes(fields.shape[:-1], settings)
+    try:
+        settings = np.broadcast_shapes(*own)
+        lead = np.broadcast_shapes(fields.shape[:-1], settings)
+    except ValueError:
+        raise InputError(
+            complaint(
+                "Leading dimensions do not broadcast",
+                where="fields, phases, splitter errors, losses",
+                got=", ".join(str(tuple(shape)) for shape in (fields.shape[:-1], *own)),
+            )
+        ) from None
     settings = (1,) * (len(lead) - len(settings)) + tuple(settings)
     # trailing dimensions of size one in the settings run over vectors of the same mesh
     split = len(settings)
