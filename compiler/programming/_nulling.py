@@ -39,7 +39,8 @@ def null_real(first_group, last_group, matrices, plan, theta, signs):
     for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
-        a = np.empty((n, n, LANES))
+        # one column more: rows of a power of two would share a few sets of the nearest cache
+        a = np.empty((n, n + 1, LANES))
         for i in range(n):
             for k in range(n):
                 for lane in range(LANES):
@@ -113,7 +114,7 @@ def null_complex(first_group, last_group, real, imag, plan, theta, delta):
     for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
-        a, b = np.empty((n, n, LANES)), np.zeros((n, n, LANES))
+        a, b = np.empty((n, n + 1, LANES)), np.zeros((n, n + 1, LANES))
         for i in range(n):
             for k in range(n):
                 for lane in range(LANES):

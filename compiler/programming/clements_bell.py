@@ -91,14 +91,15 @@ def _settle(k, chi, lead, uppers, lowers, psi, owner, sigma):
 
 @njit(cache=True)
 def _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta):
-    """Make the phases in front of cell k meet, if it has no phi and one of its two sides is still free."""
+    """Make the phases in front of cell k meet, if it has no phi and one of its two sides is still free: 1 if so."""
     p, q = uppers[k], lowers[k]
-    if phi_place[k] >= 0:
-        return
-    if owner[p] >= 0 and owner[q] < 0:
+    if phi_place[k] >= 0 or (owner[p] >= 0) == (owner[q] >= 0):
+        return 0
+    if owner[p] >= 0:
         _settle(owner[p], psi[q] + delta[k], lead, uppers, lowers, psi, owner, sigma)
-    elif owner[q] >= 0 and owner[p] < 0:
+    else:
         _settle(owner[q], psi[p] - delta[k], lead, uppers, lowers, psi, owner, sigma)
+    return 1
 
 
 @njit(nogil=True, cache=True)
@@ -112,23 +113,30 @@ def _absorb(first, last, uppers, lowers, starts, phi_place, screen_place, theta,
     for t in range(first, last):
         psi[:] = 0.0
         owner[:] = -1
+        waiting = 0
         for w in range(len(starts)):
             begin = starts[w]
             end = starts[w + 1] if w + 1 < len(starts) else begin
             # known phases spread up, then down; what is in no chain with one is free, and becomes sigma 0
             for k in range(end - 1, begin - 1, -1):
-                _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
-            for k in range(begin, end):
-                _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
+                waiting -= _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
+            if waiting > 0:
+                for k in range(begin, end):
+                    waiting -= _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
             if w + 1 == len(starts):
                 for p in range(n):
                     if screen_place[p] < 0 and owner[p] >= 0:
                         _settle(owner[p], delta[t, cells + p], lead, uppers, lowers, psi, owner, sigma)
+                        waiting -= 1
             for p in range(n - 1, -1, -1):
+                if waiting == 0:
+                    break
                 if owner[p] >= 0:
                     _settle(owner[p], lead[owner[p]], lead, uppers, lowers, psi, owner, sigma)
+                    waiting -= 1
                     for k in range(end - 1, begin - 1, -1):
-                        _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
+                        waiting -= _meet(k, phi_place, uppers, lowers, psi, owner, lead, sigma, delta[t])
+            waiting = end - begin
             for k in range(begin, end):
                 p, q = uppers[k], lowers[k]
                 if phi_place[k] >= 0:

@@ -48,7 +48,8 @@ def fldzhyan(inner: tuple[Tensor, ...], splitters: Splitters) -> Elements:
 
 def fldzhyan_bell(inner: tuple[Tensor, ...], splitters: Splitters) -> Elements:
     """``BS . diag(upper, lower)``."""
-    return _behind(*inner, splitters)
+    upper, lower = inner
+    return _behind(upper, lower, splitters)
 
 
 KINDS: Mapping[str, Callable[[tuple[Tensor, ...], Splitters], Elements]] = MappingProxyType(

@@ -9,10 +9,10 @@ import torch
 import lightloom as ll
 from lightloom.compiler.programming import check_programmable
 from lightloom.models import MLP
+from lightloom.runtime import targets
 from lightloom.runtime.banks import effective_matrices
 from lightloom.runtime.errors import CompileError, TargetError
 from lightloom.runtime.meshes import TOPOLOGIES, UNIVERSAL, mesh
-from lightloom.runtime import targets
 
 IMPERFECT = {"mesh.splitter_error_rad": 0.01, "mesh.phase_error_rad": 0.01, "mesh.cell_loss_db": 0.05}
 
