@@ -12,6 +12,7 @@ from torch.export import ExportedProgram
 
 from ...runtime.errors import CaptureError, InputError, complaint
 from ..ir import Graph
+from .functional import functional
 from .torch_export import graph_of
 
 _TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
@@ -42,7 +43,7 @@ def capture(model: nn.Module | ExportedProgram, example_inputs: object = None) -
         if example_inputs is None and model.example_inputs is not None:
             example_inputs = model.example_inputs[0]
         inputs = _tensors(example_inputs)
-        return Captured(graph_of(_functional(model), _name(model)), _batch(inputs), "exported program")
+        return Captured(graph_of(*functional(model), _name(model)), _batch(inputs), "exported program")
     if not isinstance(model, nn.Module):
         raise CaptureError(
             complaint(
@@ -54,7 +55,7 @@ def capture(model: nn.Module | ExportedProgram, example_inputs: object = None) -
     _check_eval(model)
     inputs = _tensors(example_inputs)
     traced, method = _export(model, inputs)
-    return Captured(graph_of(traced, type(model).__name__), _batch(inputs), method)
+    return Captured(graph_of(*traced, type(model).__name__), _batch(inputs), method)
 
 
 def _name(program: ExportedProgram) -> str:
@@ -112,14 +113,7 @@ def _check_eval(model: nn.Module) -> None:
         )
 
 
-def _functional(program: ExportedProgram) -> ExportedProgram:
-    """The program with in-place ops rewritten; linear and conv2d stay whole."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return program.run_decompositions({})
-
-
-def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[ExportedProgram, str]:
+def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[tuple[ExportedProgram, frozenset[str]], str]:
     """Try each way of tracing in turn; raise with every reason if none works."""
     batch = _batch(inputs)
     # torch.export takes a dimension of size 1 for a constant, so a single sample is traced twice over.
@@ -141,7 +135,7 @@ def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[Exporte
         try:
             with warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
-                return _functional(trace()), method
+                return functional(trace()), method
         except Exception as error:
             reasons.append(f"{method}: {_first_line(error)}")
     raise CaptureError(

@@ -29,11 +29,12 @@ _CHECKS = re.compile(r"aten\.(_assert|sym_constrain|_assert_scalar|_assert_tenso
 """Ops that only check sizes at run time; the program checks its inputs itself."""
 
 
-def graph_of(program: ExportedProgram, name: str) -> Graph:
+def graph_of(program: ExportedProgram, in_place: frozenset[str], name: str) -> Graph:
     """Translate an exported program.
 
     Args:
-        program: Functional (after ``run_decompositions``), inference only.
+        program: Functional but for the nodes in ``in_place``, inference only.
+        in_place: Names of nodes whose result stands for the value they write (see :mod:`.functional`).
         name: Name of the graph.
 
     Returns:
@@ -43,12 +44,14 @@ def graph_of(program: ExportedProgram, name: str) -> Graph:
     Raises:
         CaptureError: the model writes to its buffers or inputs, or takes arguments that are not tensors.
     """
-    return _Translation(program, name).graph()
+    return _Translation(program, in_place, name).graph()
 
 
 class _Translation:
-    def __init__(self, program: ExportedProgram, name: str) -> None:
+    def __init__(self, program: ExportedProgram, in_place: frozenset[str], name: str) -> None:
         self.program = program
+        self.in_place = in_place
+        self.memory: dict[str, list[str]] = {}
         self.name = name
         self.names: dict[str, str] = {}
         self.symbols: dict[str, str] = {}
@@ -143,10 +146,22 @@ class _Translation:
         kind = self._type(node.meta.get("val"))
         if kind is None:
             raise CaptureError(complaint("an op yields no value", where=_path(node), got=str(node.target)))
+        op = _op_name(node.target)
+        args = tuple(self._arg(arg) for arg in node.args)
+        if node.name in self.in_place:
+            base, _, overload = op.rpartition(".")
+            op = f"{base.removesuffix('_')}.{overload}"
+            written = node.args[0]
+            if isinstance(written, torch.fx.Node):
+                memory = self.memory.setdefault(written.name, [written.name])
+                self.memory[node.name] = memory
+                for alias in memory:
+                    self.names[alias] = name
+                memory.append(node.name)
         return Node(
             name,
-            _op_name(node.target),
-            tuple(self._arg(arg) for arg in node.args),
+            op,
+            args,
             kind,
             tuple((key, self._arg(value)) for key, value in node.kwargs.items()),
             Origin(_path(node), ("capture",)),

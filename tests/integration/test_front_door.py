@@ -70,7 +70,7 @@ def test_dump_gives_every_stage(net: Net) -> None:
     program = ll.compile(net, X, target="mzi16")
     for stage in ("nn", "mvm", "tile"):
         assert parse(program.dump(stage)).stage == stage
-    assert "bank @fc * %view" in program.dump("program")
+    assert "bank @fc * %flatten" in program.dump("program")
     with pytest.raises(ll.LightloomError, match="allowed: nn, mvm, tile, program"):
         program.dump("til")
 
