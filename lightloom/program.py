@@ -12,6 +12,7 @@ import torch
 from .compiler.passes.schedule import schedule as build_schedule
 from .runtime.artefact import load as load_body
 from .runtime.artefact import save as save_body
+from .runtime.device import PhotonicDevice
 from .runtime.energy import EnergyReport, energy
 from .runtime.errors import LightloomError, complaint
 from .runtime.executor import Progress, Runner
@@ -53,6 +54,7 @@ class Program:
         executor: str = "batched",
         dtype: torch.dtype = torch.float32,
         progress: Progress | None = None,
+        device: PhotonicDevice | None = None,
     ) -> Any:
         """Run the program.
 
@@ -63,6 +65,7 @@ class Program:
             executor: ``batched`` (whole banks at once) or ``step`` (event by event, as hardware does).
             dtype: float32, or float64 for integer codes that no rounding can move.
             progress: Called after each step with (done, total, layer path).
+            device: The chip that the step executor drives; the simulator by default.
 
         Returns:
             What the model returns.
@@ -70,7 +73,9 @@ class Program:
         Raises:
             InputError: Wrong number, shape, dtype or values of inputs.
         """
-        return self._runner.run(inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress)
+        return self._runner.run(
+            inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress, device=device
+        )
 
     @property
     def target(self) -> Target:
