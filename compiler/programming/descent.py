@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.meshes import Mesh
-from ...runtime.slicing.reference import transfer_matrix
+from ...runtime.slicing import propagate
 from .jacobian import transfer_and_jacobian
 
 Report = Callable[[int, Tensor, Tensor], None]
@@ -138,6 +138,11 @@ def limited_memory(mesh: Mesh, wanted: Tensor, phases: Tensor, goal: float, iter
             if errors[tile] <= goal or torch.equal(before, found):
                 break
     return phases, errors, close
+
+
+def transfer_matrix(mesh: Mesh, phases: Tensor) -> Tensor:
+    """Transfer matrices (..., n, n), complex128, of phases (..., phases), by the slicing engine."""
+    return propagate(torch.eye(mesh.ports, dtype=torch.complex128), phases[..., None, :], mesh).mT
 
 
 def _cost(transfer: Tensor, wanted: Tensor) -> Tensor:
