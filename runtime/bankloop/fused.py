@@ -1,6 +1,6 @@
 """Vectors through a bank in one kernel: no partial sum of a tile column ever reaches memory.
 
-A block of vectors is read once a tile column, encoded into codes that stay in the first-level cache, sent
+A block of vectors is read once a tile column, encoded into codes that stay in the cache, sent
 through every tile of the column six rows at a time, and each row goes through noise, ADC and the digital
 sum while it is still there. Blocks run in parallel; what a vector gives depends on that vector, its index
 and the seed only: not on the batch, the block or the number of threads.
@@ -30,10 +30,12 @@ SIGN_CODES = {
     "phase_sign": kernel.PHASE_SIGN,
     "offset": kernel.OFFSET,
 }
-CODES_BYTES = 24 << 10
-"""Bytes of codes a block may hold, to stay in a first-level cache of 32 KiB."""
-WHOLE = 32
-"""Full blocks are multiples of this: what a compiler's vector loop, unrolled four times, takes at once."""
+CODES_BYTES = 64 << 10
+"""Bytes of codes a block may hold: they are streamed from the second-level cache, LANES vectors at a time."""
+MOST_VECTORS = 256
+"""Vectors that a block may hold at most, so that its sums stay in the second-level cache too."""
+BLOCK_OVERHEAD = 8
+"""What a block costs beside its vectors, in vectors: short loops, and the matrices read once more."""
 
 
 def run_fused(
@@ -70,20 +72,20 @@ def run_fused(
         (SIGN_CODES[chip.sign], chip.rails, chip.static),
         (chip.dac_bits is not None, number(chip.dac_levels)),
         (chip.adc_bits is not None, number(chip.adc_levels)),
-        (chip.noise is not None, number(c0), number(c1), number(c2)),
+        (chip.noise is not None, number(c0), number(c1), number(c2), number(6)),
         (np.uint64(stream_key(seed, stream)), np.uint64(first_vector)),
     )
 
 
 def _block_vectors(vectors: int, ports: int, rails: int, itemsize: int) -> int:
-    """Vectors in a block: as many as the cache holds, shared out evenly over blocks and threads."""
-    unit = LANES // rails
-    largest = max(CODES_BYTES // (ports * rails * itemsize) // WHOLE, 1) * WHOLE
-    blocks = ceil(vectors / largest)
+    """Vectors in a block, a multiple of LANES within the cache: the size with which all threads are done first."""
+    largest = max(min(CODES_BYTES // (ports * rails * itemsize), MOST_VECTORS), LANES)
     threads = torch.get_num_threads()
-    if 1 < blocks < 8 * threads:
-        blocks = ceil(blocks / threads) * threads
-    return ceil(vectors / blocks / unit) * unit
+
+    def duration(size: int) -> int:
+        return ceil(ceil(vectors / size) / threads) * (size + BLOCK_OVERHEAD)
+
+    return min(range(LANES, largest + 1, LANES), key=duration)
 
 
 def _packed(tables: BankTables) -> tuple[Any, ...]:

@@ -79,10 +79,27 @@ def _full_scales(block, inputs, peaks, scales):
 
 
 @njit(inline="always")
-def _encode(block, inputs, scales, steps, limits, sign, dac, codes):
-    """DAC codes of a block (n, B) into codes (n, rails * B), rail + first; scales that underflow become 0.
+def _none_negative(block, inputs, lowest):
+    """Whether no element of the block is below zero; lowest (2, B) is scratch."""
+    for b in range(block.shape[1]):
+        lowest[0, b] = 0
+    for j in range(inputs):
+        row, old, new = block[j], lowest[j & 1], lowest[1 - (j & 1)]
+        for b in range(block.shape[1]):
+            new[b] = min(old[b], row[b])
+    least = lowest[inputs & 1]
+    found = least[0]
+    for b in range(block.shape[1]):
+        found = min(found, least[b])
+    return found == found - found
 
-    steps, limits (B,) are scratch: what a value is divided by, and the largest code.
+
+@njit(inline="always")
+def _encode(block, inputs, scales, steps, limits, sign, dac, codes):
+    """DAC codes of a block (n, B) into codes (n, W), rail + first; scales that underflow become 0.
+
+    W is B where there is one rail, or where the second is dark. steps, limits (B,) are scratch: what a value is
+    divided by, and the largest code.
     """
     size = len(scales)
     quantized, top = dac
@@ -105,11 +122,13 @@ def _encode(block, inputs, scales, steps, limits, sign, dac, codes):
             for b in range(size):
                 row[b] = row[b] / steps[b]
         if sign == DIFFERENTIAL:
-            minus = codes[j, size:]
             for b in range(size):
-                code = min(max(row[b], -limits[b]), limits[b])
-                plus[b] = max(code, zero)
-                minus[b] = max(-code, zero)
+                row[b] = min(max(row[b], -limits[b]), limits[b])
+                plus[b] = max(row[b], zero)
+            if codes.shape[1] > size:
+                minus = codes[j, size:]
+                for b in range(size):
+                    minus[b] = max(-row[b], zero)
         elif sign == PHASE_SIGN:
             for b in range(size):
                 plus[b] = min(max(row[b], -limits[b]), limits[b])
@@ -167,23 +186,40 @@ def _accumulate(out, plus, minus, sign, gain, constant, scales):
 def _tile(codes, matrix, inputs, rows, scratch, table, keys, row, sums, sign, dac, adc, noise):
     """One tile: codes (n, W) through its rows into the sums (rows, B).
 
-    scratch: light (ROWS, W), normals (2, ROWS * B) float32, scales (B,). table: ADC step, gain and constant a row.
+    scratch: light (ROWS * rails * B,), normals (2, ROWS * B) float32, scales (B,), dark (B,). table: ADC step,
+    gain and constant a row. Where W is B and the encoding has two rails, the second is dark: no light to
+    multiply, and no row to read unless its noise alone could reach a code.
     """
-    light, normals, scales = scratch
+    memory, normals, scales, dark = scratch
     step, gain, constant = table
-    size = len(scales)
+    size, width = len(scales), codes.shape[1]
+    light = memory[: ROWS * width].reshape(ROWS, width)
+    pairs = sign == DIFFERENTIAL
+    zero = dac[1] - dac[1]
+    # a draw is below 5.89: half a step above 6 sigma is out of the reach of noise
+    reach = np.sqrt(noise[1]) * (noise[4] + noise[4])
     for first in range(0, rows, ROWS):
-        tile_rows(matrix[first // ROWS], codes, light, inputs, codes.shape[1])
+        tile_rows(matrix[first // ROWS], codes, light, inputs, width)
         last = min(first + ROWS, rows)
         if noise[0]:
             fill_normals(keys[0], keys[1], np.uint32(row + first), last - first, normals[0], normals[1])
         for i in range(first, last):
-            plus, minus = light[i - first, :size], light[i - first, size:]
-            for rail in range(codes.shape[1] // size):
-                y = light[i - first, rail * size : (rail + 1) * size]
-                normal = normals[rail, (i - first) * size : (i - first + 1) * size]
-                _detect(y, dac[1], noise[0], normal, noise[1], noise[2], noise[3], adc[0], step[i], adc[1])
-            _accumulate(sums[i], plus, minus, sign, gain[i], constant[i], scales)
+            at = (i - first) * size
+            plus, cosines, sines = light[i - first, :size], normals[0, at : at + size], normals[1, at : at + size]
+            _detect(plus, dac[1], noise[0], cosines, noise[1], noise[2], noise[3], adc[0], step[i], adc[1])
+            if not pairs:
+                _accumulate(sums[i], plus, plus, sign, gain[i], constant[i], scales)
+            elif width > size:
+                minus = light[i - first, size:]
+                _detect(minus, dac[1], noise[0], sines, noise[1], noise[2], noise[3], adc[0], step[i], adc[1])
+                _accumulate(sums[i], plus, minus, sign, gain[i], constant[i], scales)
+            elif noise[0] and not (adc[0] and reach < step[i]):
+                for b in range(size):
+                    dark[b] = zero
+                _detect(dark, dac[1], noise[0], sines, noise[1], noise[2], noise[3], adc[0], step[i], adc[1])
+                _accumulate(sums[i], plus, dark, sign, gain[i], constant[i], scales)
+            else:
+                _accumulate(sums[i], plus, plus, PHASE_SIGN, gain[i], constant[i], scales)
 
 
 @njit(cache=True)
@@ -197,10 +233,11 @@ def _block(index, size, vectors, source, target, tables, shape, encoding, dac, a
     start = index * size
     count = min(size, vectors - start)
     block = np.empty((n, size), x.dtype)
-    codes = np.empty((n, rails * size), x.dtype)
+    fields = np.empty(n * rails * size, x.dtype)
     scales, divisors, limits = np.empty(size, x.dtype), np.empty(size, x.dtype), np.empty(size, x.dtype)
     peaks = np.empty((2, size), x.dtype)
-    scratch = (np.empty((ROWS, rails * size), x.dtype), np.empty((2, ROWS * size), np.float32), scales)
+    light, normals = np.empty(ROWS * rails * size, x.dtype), np.empty((2, ROWS * size), np.float32)
+    scratch = (light, normals, scales, np.empty(size, x.dtype))
     keys = np.empty((2, size), np.uint32)
     sums = np.zeros((groups, high * n, size), x.dtype)
     for g in range(groups):
@@ -212,6 +249,9 @@ def _block(index, size, vectors, source, target, tables, shape, encoding, dac, a
                     scales[b] = ranges[g, c]
             else:
                 _full_scales(block, inputs, peaks, scales)
+            # what a rectifier let through sends no light down the negative rail
+            width = size if rails == 1 or _none_negative(block, inputs, peaks) else rails * size
+            codes = fields[: n * width].reshape(n, width)
             _encode(block, inputs, scales, divisors, limits, sign, dac, codes)
             if noise[0]:
                 stride = np.uint64(groups * wide)
@@ -236,7 +276,8 @@ def run_blocks(first, last, size, vectors, source, target, tables, shape, encodi
         tables: grid (G, R, C); matrices (T, n / ROWS, n, ROWS); ADC steps, gains, offset constants (T, n);
             ranges (G, C).
         shape: (n, rows, cols). encoding: (sign, rails, static). dac, adc: (quantized, levels).
-        noise: (on, c0, c1, c2). counter: (stream key, index of the first vector), uint64.
+        noise: (on, c0, c1, c2, 6: more standard deviations than any draw).
+        counter: (stream key, index of the first vector), uint64.
     """
     for index in range(first, last):
         _block(index, size, vectors, source, target, tables, shape, encoding, dac, adc, noise, counter)

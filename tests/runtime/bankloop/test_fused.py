@@ -26,6 +26,10 @@ def both(tables, x, **options):
     return (forward(tables, x, engine=engine, seed=3, stream=1, **options) for engine in ("plain", "fused"))
 
 
+def fused_only(tables, x):
+    return forward(tables, x, engine="fused", seed=3, stream=1)
+
+
 @pytest.mark.parametrize("noise", [{}, NOISE])
 @pytest.mark.parametrize("sign", SIGNS)
 @pytest.mark.parametrize("shape", SHAPES)
@@ -35,6 +39,31 @@ def test_float64_is_equal_bit_for_bit(shape, sign, noise):
     target = make_target(ports, encoding={"sign": sign, "dac_bits": 8}, detection={"adc_bits": 8} | noise)
     plain, fused = both(make_tables(bank, target), vectors(101, groups * cols))
     assert torch.equal(plain, fused)
+
+
+@pytest.mark.parametrize("thermal", [0.0, 1e-11, 1e-9])
+@pytest.mark.parametrize("bits", [8, None])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_dark_negative_rail_is_read_like_any_other(dtype, bits, thermal):
+    """Blocks without negative elements skip the product of that rail, and rows that its noise cannot reach."""
+    bank = make_bank(13, 19, ports=6, groups=2, phase_bits=8)
+    noise = {"noise": thermal > 0, "thermal_noise_a_per_rthz": thermal}
+    target = make_target(6, encoding={"dac_bits": 8}, detection={"adc_bits": bits} | noise)
+    tables = make_tables(bank, target, dtype)
+    x = vectors(701, 38, dtype)
+    dark = x.abs()
+    plain, fused = both(tables, dark)
+    gap = (plain - fused).abs() / plain.abs().max()
+    if dtype == torch.float64:
+        assert gap.max() <= (0 if bits else 1e-14)
+    else:
+        assert (gap > 1e-6).double().mean() < 2e-3
+    # a vector does not notice whether those beside it light the rail
+    mixed = dark.clone()
+    mixed[::2] = x[::2]
+    kept = x[::2].amin(1) >= 0
+    assert torch.equal(fused_only(tables, mixed)[1::2], fused[1::2])
+    assert torch.equal(fused_only(tables, mixed)[::2][kept], fused[::2][kept])
 
 
 @pytest.mark.parametrize("sign", SIGNS)
