@@ -3,7 +3,7 @@
 Levenberg-Marquardt on the elements of ``transfer_matrix(mesh, phases) - matrix``, many tiles at once, each with its
 own damping and its own restarts; quadratic near a solution. Wide meshes, whose Jacobian would not fit, go through
 L-BFGS on the slicing engine's gradients, one at a time: expect a fidelity there, and no tight tolerance. A mesh with
-no phase to spare (fldzhyan of 2 ports windows) has matrices that no start finds; a few windows more make it easy.
+no phase to spare (fldzhyan of 2 n windows) often fails from every start tried; a few windows more make it easy.
 """
 
 from __future__ import annotations
