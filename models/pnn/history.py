@@ -35,8 +35,8 @@ class History:
             InputError: other names, or lists of different lengths.
         """
         names = set(cls().to_dict())
-        lists = [record.get(name) for name in names]
-        if set(record) != names or any(not isinstance(one, list) for one in lists) or len({*map(len, lists)}) != 1:
+        lists = [one for one in record.values() if isinstance(one, list)]
+        if set(record) != names or len(lists) != len(names) or len({*map(len, lists)}) != 1:
             raise InputError(
                 complaint("Not a history of training", got=sorted(record), allowed=", ".join(sorted(names)))
             )

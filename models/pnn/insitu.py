@@ -75,13 +75,13 @@ class MeasuredMesh(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of the fields, exact, and of the phases, measured."""
         fields, phases = ctx.saved_tensors
         with torch.enable_grad():
             entering = fields.detach().requires_grad_()
             out = propagate(entering, phases, ctx.mesh, ctx.chip, ctx.engine)
-            (back,) = torch.autograd.grad(out, entering, gradients[0])
+            (back,) = torch.autograd.grad(out, entering, grad_outputs[0])
         measured = None
         if ctx.needs_input_grad[1]:
             measured = measure(ctx.mesh, phases, ctx.chip.splitter_error_rad, fields, back, ctx.noise, ctx.generator)

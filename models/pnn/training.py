@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -13,12 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.errors import InputError, complaint
+from ...runtime.threads import kernels_first
 from . import checkpoint as checkpoints
 from .data import Split
 from .history import History
 from .mesh import Mesh
 
-OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = MappingProxyType(
+OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = MappingProxyType(
     {"rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 )
 
@@ -95,8 +97,7 @@ def train(
         ArtefactError: a checkpoint that is damaged or of other training.
     """
     options = options or Training()
-    rate = {"lr": options.learning_rate}
-    optimizer = OPTIMIZERS[options.optimizer](model.parameters(), **rate)
+    optimizer = OPTIMIZERS[options.optimizer](model.parameters(), lr=options.learning_rate)
     order = torch.Generator().manual_seed(options.seed)
     generators = {"order": order} | {
         name or "model": module.noise for name, module in model.named_modules() if isinstance(module, Mesh)
@@ -132,20 +133,28 @@ def run_epoch(
     """One pass over the samples in random order; the mean loss."""
     model.train()
     total = 0.0
-    for chosen in torch.randperm(len(x), generator=order).split(batch):
-        loss = F.cross_entropy(model(x[chosen]), y[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(chosen)
+    with _threads(model):
+        for chosen in torch.randperm(len(x), generator=order).split(batch):
+            loss = F.cross_entropy(model(x[chosen]), y[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(chosen)
     return total / len(x)
+
+
+def _threads(model: nn.Module) -> AbstractContextManager[None]:
+    """Where compiled kernels do the work, they get the threads."""
+    meshes = [module for module in model.modules() if isinstance(module, Mesh)]
+    compiled = all(one.engine != "torch" and one.phases.device.type == "cpu" and not one.in_situ for one in meshes)
+    return kernels_first() if meshes and compiled else nullcontext()
 
 
 def evaluate(model: nn.Module, x: Tensor, y: Tensor, batch: int = 1024) -> tuple[float, float]:
     """Mean cross entropy, and the fraction of samples whose largest score is their label's."""
     model.eval()
     loss, right = 0.0, 0.0
-    with torch.no_grad():
+    with torch.no_grad(), _threads(model):
         for samples, labels in zip(x.split(batch), y.split(batch), strict=True):
             scores = model(samples)
             loss += F.cross_entropy(scores, labels, reduction="sum").item()

@@ -53,7 +53,8 @@ def propagate(
         )
     chip = PERFECT if imperfections is None else imperfections
     reference.check(mesh, phases, fields, chip.splitter_error_rad)
-    if not torch.isfinite(phases).all():
+    # a sum is finite only if all of it is
+    if not torch.isfinite(phases.detach().sum()):
         raise InputError(complaint("Phases that are not finite numbers", where="phases", next_step="look for NaN"))
     if engine == "auto":
         engine = "cpu" if fields.device.type == "cpu" and fields.dtype in _COMPLEX else "torch"

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..meshes import Mesh
+from ..threads import kernel_threads
 from . import general_kernel as kernel
 from .lossless import complexes, numpy_of, reals, spread_units
 from .plan import Plan, by_window, cut, plan
@@ -33,7 +34,7 @@ class CellMesh(torch.autograd.Function):
         source = reals(fields)
         tables = _tables(cells), final.detach().resolve_conj().to(torch.complex128).contiguous().numpy()
         out = np.empty_like(source)
-        blocks = cut(source.shape[0], source.shape[1], torch.get_num_threads())
+        blocks = cut(source.shape[0], source.shape[1], kernel_threads())
         order = plan(mesh)
         spread_units(kernel.forward, len(source), blocks, order, order.cell, *tables, source, out)
         result = complexes(out)
@@ -44,10 +45,10 @@ class CellMesh(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of fields, cells and final diagonal, of those that are asked for."""
         saved, final = ctx.saved_tensors
-        source, incoming = reals(saved), reals(gradients[0])
+        source, incoming = reals(saved), reals(grad_outputs[0])
         table, ends_of = ctx.tables
         mesh, blocks, order = ctx.mesh, ctx.blocks, plan(ctx.mesh)
         tiles = len(source)
@@ -62,7 +63,7 @@ class CellMesh(torch.autograd.Function):
         else:
             order = by_window(mesh)
             stops = checkpoints(order)
-            blocks = cut(tiles, source.shape[1], torch.get_num_threads(), _CHECKPOINT_BLOCK)
+            blocks = cut(tiles, source.shape[1], kernel_threads(), _CHECKPOINT_BLOCK)
         sums = np.zeros((tiles, blocks.chunks, mesh.cells, 8), dtype=source.dtype)
         ends = np.zeros((tiles, blocks.chunks, mesh.ports, 2))
         tables = order.cell, table, inverse, stops, ends_of, source, incoming, sums, ends, to_fields

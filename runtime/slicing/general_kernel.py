@@ -11,6 +11,7 @@ from numba import njit
 
 from .cell_rows import adjoint, apply, general_gradient, taped_gradient
 from .rotation_kernel import empty_block, read_block, scale_rows, write_block
+from .vector import flush_denormals, restore
 
 
 @njit(cache=True)
@@ -93,6 +94,7 @@ def forward(first, last, chunks, blocks, samples, upper, lower, number, cells, f
     """Units first .. last. cells: real (tiles, cells, 8); the rest as in :mod:`.rotation_kernel`."""
     batch, ports = fields.shape[1], fields.shape[2]
     block = empty_block(ports, 2, samples, fields)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -104,6 +106,7 @@ def forward(first, last, chunks, blocks, samples, upper, lower, number, cells, f
             _run(block, 0, len(number), number, upper, lower, cells[tile])
             scale_rows(block, 0, final[tile])
             write_block(block, 0, start, stop, out[tile])
+    restore(before)
 
 
 @njit(nogil=True, cache=True)
@@ -111,6 +114,7 @@ def field_gradients(first, last, chunks, blocks, samples, upper, lower, number, 
     """Gradients of the fields alone."""
     batch, ports = gradient.shape[1], gradient.shape[2]
     block = empty_block(ports, 2, samples, gradient)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -122,6 +126,7 @@ def field_gradients(first, last, chunks, blocks, samples, upper, lower, number, 
             scale_rows(block, 0, np.conj(final[tile]))
             _run_adjoint(block, number, upper, lower, cells[tile])
             write_block(block, 0, start, stop, out[tile])
+    restore(before)
 
 
 @njit(cache=True)
@@ -161,6 +166,7 @@ def backward(
         longest = max(longest, stops[group + 1] - stops[group])
     tape = empty_block(longest, 4, samples, saved)
     kept = np.empty((max(groups, 0), ports, 2, samples), dtype=saved.dtype)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -187,3 +193,4 @@ def backward(
                 _run_back(block, number, upper, lower, cells[tile], inverse[tile], sums[tile, chunk])
             if len(to_fields):
                 write_block(block, 2, start, stop, to_fields[tile])
+    restore(before)

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..meshes import Mesh
-from ..threads import spread
+from ..threads import kernel_threads, spread
 from . import rotation_kernel as kernel
-from .frames import frame, phase_gradients
+from .frames import PIECE, angles, frame, phase_gradients, rotations_of
 from .plan import Blocks, Plan, cut, plan
 
 
@@ -30,26 +30,27 @@ class LosslessMesh(torch.autograd.Function):
         faults = faults_of(errors, len(phases))
         rotations, twists, final = _frames(mesh, phases, faults, gain, source.dtype)
         out = np.empty_like(source)
-        blocks = cut(source.shape[0], source.shape[1], torch.get_num_threads())
+        blocks = cut(source.shape[0], source.shape[1], worth(source, mesh, _FORWARD))
         order = plan(mesh)
         spread_units(kernel.forward, len(source), blocks, order, rotations, final, source, out)
         result = complexes(out)
         ctx.save_for_backward(phases, *(() if errors is None else (errors,)), result)
         ctx.tables = faults, rotations, twists, final
-        ctx.mesh, ctx.blocks = mesh, blocks
+        ctx.mesh = mesh
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of fields, phases and errors, of those that are asked for."""
-        (gradient,) = gradients
+        (gradient,) = grad_outputs
         phases, *some, result = ctx.saved_tensors
         faults, rotations, twists, final = ctx.tables
         want_fields, want_phases, want_errors = ctx.needs_input_grad[:3]
-        mesh, blocks, order = ctx.mesh, ctx.blocks, plan(ctx.mesh)
+        mesh, order = ctx.mesh, plan(ctx.mesh)
         outgoing, incoming = reals(result), reals(gradient)
         tiles = len(outgoing)
+        blocks = cut(tiles, outgoing.shape[1], worth(outgoing, mesh, _BACKWARD))
         to_fields = np.empty_like(outgoing) if want_fields else outgoing[:0]
         if not (want_phases or want_errors):
             spread_units(kernel.adjoint, tiles, blocks, order, rotations, final, incoming, to_fields)
@@ -61,7 +62,7 @@ class LosslessMesh(torch.autograd.Function):
         to_phases = np.empty((tiles, mesh.phases), dtype=numpy_of(phases).dtype)
         to_errors = np.empty((tiles if want_errors else 0, mesh.cells, mesh.cell_splitters))
         tables = numpy_of(phases), faults, rotations, twists, sums, ends, to_phases, to_errors
-        spread(tiles, _each_gradient, mesh, order, *tables)
+        _spread_cells(mesh, tiles, _each_gradient, mesh, order, *tables)
         return (
             complexes(to_fields) if want_fields else None,
             torch.from_numpy(to_phases) if want_phases else None,
@@ -74,6 +75,24 @@ class LosslessMesh(torch.autograd.Function):
 def spread_units(run: Any, tiles: int, blocks: Blocks, order: Plan, *tables: np.ndarray) -> None:
     """Call a kernel over all units of work."""
     spread(tiles * blocks.chunks, run, blocks.chunks, blocks.blocks, blocks.samples, order.upper, order.lower, *tables)
+
+
+_FORWARD, _BACKWARD = 3_000_000, 1_000_000
+_PARALLEL_CELLS = 40_000
+
+
+def worth(fields: np.ndarray, mesh: Mesh, work: int) -> int:
+    """Threads for fields (T, B, n, 2): one where waking others takes longer than ``work`` cells and samples."""
+    return kernel_threads() if fields.shape[0] * fields.shape[1] * mesh.cells >= work else 1
+
+
+def _spread_cells(mesh: Mesh, tiles: int, run: Any, *tables: Any) -> None:
+    """Call ``run`` over the pieces of all tiles, on several threads where they are many."""
+    pieces = tiles * _pieces(mesh)
+    if tiles * mesh.cells < _PARALLEL_CELLS:
+        run(0, pieces, *tables)
+    else:
+        spread(pieces, run, *tables)
 
 
 def numpy_of(tensor: Tensor) -> np.ndarray:
@@ -104,32 +123,54 @@ def _frames(
     mesh: Mesh, phases: Tensor, faults: np.ndarray, gain: float, dtype: np.dtype[Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rotations (tiles, cells, 4), twists (tiles, cells or 0) and final diagonals (tiles, ports) of meshes."""
-    tiles = len(phases)
+    tiles, given = len(phases), numpy_of(phases)
     rotations = np.empty((tiles, mesh.cells, 4), dtype=dtype)
-    twists = np.empty((tiles, mesh.cells if faults.shape[1] else 0), dtype=np.complex128)
     final = np.empty((tiles, mesh.ports), dtype=np.complex128)
-    spread(tiles, _each_frame, mesh, plan(mesh), numpy_of(phases), faults, rotations, twists, final)
+    twisted = bool(faults.shape[1]) and mesh.cell_splitters == 2
+    twists = np.empty((tiles, mesh.cells if twisted else 0), dtype=np.complex128)
+    if twisted:
+        spread(tiles, _each_frame, mesh, plan(mesh), given, faults, rotations, twists, final)
+    else:
+        turns = np.empty((tiles, 2, mesh.cells))
+        spread(tiles, _each_angles, mesh, plan(mesh), given, faults, turns, final)
+        _spread_cells(mesh, tiles, rotations_of, _pieces(mesh), turns, rotations)
     final *= gain
     return rotations, twists, final
 
 
+def _pieces(mesh: Mesh) -> int:
+    return -(-mesh.cells // PIECE) or 1
+
+
+def _kind(mesh: Mesh) -> tuple[bool, bool]:
+    """Whether cells have two splitters, and a shifter on the lower arm."""
+    return mesh.cell_splitters == 2, len(mesh.kind.phases) == 2
+
+
 def _each_frame(first: int, last: int, mesh: Mesh, order: Plan, phases, faults, rotations, twists, final) -> None:
-    two, lower = mesh.cell_splitters == 2, len(mesh.kind.phases) == 2
     ports = order.cell, order.upper, order.lower, order.phi, order.screen
     for tile in range(first, last):
-        frame(phases[tile], faults[tile], two, lower, *ports, rotations[tile], twists[tile], final[tile])
+        frame(phases[tile], faults[tile], _kind(mesh)[1], *ports, rotations[tile], twists[tile], final[tile])
+
+
+def _each_angles(first: int, last: int, mesh: Mesh, order: Plan, phases, faults, turns, final) -> None:
+    ports = order.cell, order.upper, order.lower, order.phi, order.screen
+    for tile in range(first, last):
+        angles(phases[tile], faults[tile], *_kind(mesh), *ports, turns[tile], final[tile])
 
 
 def _each_gradient(
     first: int, last: int, mesh: Mesh, order: Plan, phases, faults, rotations, twists, sums, ends, to_phases, to_errors
 ) -> None:
-    two, lower = mesh.cell_splitters == 2, len(mesh.kind.phases) == 2
-    for tile in range(first, last):
+    pieces = _pieces(mesh)
+    for unit in range(first, last):
+        tile, begin = unit // pieces, unit % pieces * PIECE
         phase_gradients(
+            begin,
+            min(begin + PIECE, mesh.cells),
             phases[tile],
             faults[tile],
-            two,
-            lower,
+            *_kind(mesh),
             order.cell,
             order.phi,
             order.screen,
@@ -138,5 +179,5 @@ def _each_gradient(
             sums[tile],
             ends[tile],
             to_phases[tile],
-            to_errors[tile] if len(to_errors) else to_errors.reshape(0, to_errors.shape[2]),
+            to_errors[tile] if len(to_errors) else to_errors.reshape(0, mesh.cell_splitters),
         )

@@ -60,8 +60,8 @@ def by_window(mesh: Mesh) -> Plan:
     """The plan that takes whole windows one after another: kernels with checkpoints stop between windows."""
     made = plan(mesh)
     order = np.argsort(made.cell)
-    rows = (array[order] for array in (made.cell, made.upper, made.lower, made.phi))
-    return Plan(*rows, made.screen, made.window[order])
+    rows = {name: getattr(made, name)[order] for name in ("cell", "upper", "lower", "phi", "window")}
+    return Plan(screen=made.screen, **rows)
 
 
 @dataclass(frozen=True)

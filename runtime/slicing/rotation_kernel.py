@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 from .cell_rows import rotate, rotation_gradient, unrotate
+from .vector import flush_denormals, restore
 
 
 @njit(cache=True)
@@ -107,6 +108,7 @@ def forward(first, last, chunks, blocks, samples, upper, lower, rotations, final
     """Units first .. last. fields, out: real (tiles, batch, ports, 2); final: complex128 (tiles, ports)."""
     batch, ports = fields.shape[1], fields.shape[2]
     block = empty_block(ports, 2, samples, fields)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -118,6 +120,7 @@ def forward(first, last, chunks, blocks, samples, upper, lower, rotations, final
             _forward(block, upper, lower, rotations[tile])
             scale_rows(block, 0, final[tile])
             write_block(block, 0, start, stop, out[tile])
+    restore(before)
 
 
 @njit(nogil=True, cache=True)
@@ -125,6 +128,7 @@ def adjoint(first, last, chunks, blocks, samples, upper, lower, rotations, final
     """As :func:`forward`, through the conjugate transpose of the meshes: gradients of the fields alone."""
     batch, ports = gradient.shape[1], gradient.shape[2]
     block = empty_block(ports, 2, samples, gradient)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -136,6 +140,7 @@ def adjoint(first, last, chunks, blocks, samples, upper, lower, rotations, final
             scale_rows(block, 0, np.conj(final[tile]))
             _adjoint(block, upper, lower, rotations[tile])
             write_block(block, 0, start, stop, out[tile])
+    restore(before)
 
 
 @njit(cache=True)
@@ -164,6 +169,7 @@ def backward(
     """
     batch, ports = outgoing.shape[1], outgoing.shape[2]
     block = empty_block(ports, 4, samples, outgoing)
+    before = flush_denormals()
     for unit in range(first, last):
         tile, chunk = unit // chunks, unit % chunks
         for turn in range(blocks):
@@ -179,3 +185,4 @@ def backward(
             _backward(block, upper, lower, rotations[tile], sums[tile, chunk])
             if len(to_fields):
                 write_block(block, 2, start, stop, to_fields[tile])
+    restore(before)
