@@ -15,11 +15,13 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic as _intrinsic
 
 GRAIN = 16
 """Rows hold a multiple of this many samples."""
 
+# a type checker takes the function for what compiled code calls, without its first argument
+intrinsic: Any = _intrinsic
 _X86 = platform.machine().lower() in ("x86_64", "amd64")
 _BITS = 256
 _INDEX = ir.IntType(64)
