@@ -2,7 +2,8 @@
 
 The arithmetic of :mod:`.arithmetic`, operation for operation, in the dtype of the arrays. A block's vectors
 lie side by side and inner loops run over them; results do not depend on the block. No fastmath outside
-the product: contraction would change codes. Literals are avoided: they would widen float32 to double.
+the product: contraction would change codes. Literals are avoided: they would widen float32 to double. The
+error model is numpy's: a division that may raise keeps its loop from becoming vector instructions.
 
 (numba's cache looks at one file only: after changing :mod:`.product` or ``optics.noise_kernel``, delete
 ``__pycache__/*.nb*`` here.)
@@ -20,7 +21,7 @@ DIFFERENTIAL, PHASE_SIGN, OFFSET = 0, 1, 2
 """Sign encodings as the kernel knows them."""
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _read_block(x, layout, elements, start, count, first, inputs, block):
     """Copy ``inputs`` elements from ``first`` on of vectors start .. start + count into block (n, B)."""
     lines, places, sample, line, place = layout[0], layout[1], layout[2], layout[3], layout[4]
@@ -45,7 +46,7 @@ def _read_block(x, layout, elements, start, count, first, inputs, block):
             block[j, b] = 0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _write_block(sums, rows, out, layout, elements, start, count):
     """Copy results sums (G, R * n, B) of the used rows to their places in out."""
     lines, places, sample, line, place = layout[0], layout[1], layout[2], layout[3], layout[4]
@@ -182,7 +183,7 @@ def _accumulate(out, plus, minus, sign, gain, constant, scales):
             out[b] += (value + value - constant) * scales[b]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _tile(codes, matrix, inputs, rows, scratch, table, keys, row, sums, sign, dac, adc, noise):
     """One tile: codes (n, W) through its rows into the sums (rows, B).
 
@@ -222,7 +223,7 @@ def _tile(codes, matrix, inputs, rows, scratch, table, keys, row, sums, sign, da
                 _accumulate(sums[i], plus, plus, PHASE_SIGN, gain[i], constant[i], scales)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _block(index, size, vectors, source, target, tables, shape, encoding, dac, adc, noise, counter):
     """Block number ``index`` of ``size`` vectors, from reading it to writing its results."""
     n, rows, cols = shape
@@ -267,7 +268,7 @@ def _block(index, size, vectors, source, target, tables, shape, encoding, dac, a
     _write_block(sums, rows, target[0], target[1], target[2], start, count)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def run_blocks(first, last, size, vectors, source, target, tables, shape, encoding, dac, adc, noise, counter):
     """Blocks first .. last of ``size`` vectors; any number of threads may run it at once, on other blocks.
 
