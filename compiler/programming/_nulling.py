@@ -21,62 +21,81 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-LANES = 8
-"""Tiles side by side: one AVX-512 register of float64, or two of AVX2."""
+from ._rotation import LANES, double_angle, rotate
+
+BLOCK = 8
+"""Rows or columns of a group of tiles that all cells of a diagonal go through before the next ones."""
 
 _TINY = 1e-280
 """Squared magnitudes below this count as zero: their square root would be no exact unit vector."""
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(inline="always")
+def _null(a, x, y, opposite, found, cell):
+    """The cell that nulls the LANES elements of a at x with those at y: found[cell] (s, c, w).
+
+    w is -1 where the signs of x and y are ``opposite``, or else where they are the same.
+    """
+    for lane in range(LANES):
+        u, v = a[x + lane], a[y + lane]
+        h2 = u * u + v * v
+        scale = 1.0 / np.sqrt(h2 if h2 > _TINY else 1.0)
+        found[cell, 0, lane] = abs(v) * scale if h2 > _TINY else 1.0
+        found[cell, 1, lane] = abs(u) * scale if h2 > _TINY else 0.0
+        found[cell, 2, lane] = -1.0 if (u * v < 0 if opposite else u * v > 0) else 1.0
+
+
+@njit(nogil=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def null_real(first_group, last_group, matrices, plan, theta, signs):
     """Settings of orthogonal matrices (T, n, n): fills theta (T, cells), signs bool (T, cells + ports).
 
-    Works on groups first_group .. last_group of ``LANES`` tiles each.
+    Works on groups first_group .. last_group of ``LANES`` tiles each. Consecutive cells of one side go
+    through ``BLOCK`` rows (or columns) after another: those stay in the nearest cache, and each cell's angle is
+    known by the time that another row needs it.
     """
     tiles, n, _ = matrices.shape
     cells, ops = theta.shape[1], len(plan)
+    # one column more: rows of a power of two would share a few sets of the nearest cache
+    a = np.empty((n, n + 1, LANES))
+    flat, width = a.reshape(-1), (n + 1) * LANES
+    w, angles, found = np.empty((ops, LANES)), np.empty((ops, LANES)), np.empty((n, 3, LANES))
     for group in range(first_group, last_group):
         first = group * LANES
         count = min(LANES, tiles - first)
-        # one column more: rows of a power of two would share a few sets of the nearest cache
-        a = np.empty((n, n + 1, LANES))
         for i in range(n):
-            for k in range(n):
-                for lane in range(LANES):
-                    a[i, k, lane] = matrices[first + lane, i, k] if lane < count else (1.0 if i == k else 0.0)
-        w = np.empty((ops, LANES))
-        s, c = np.empty(LANES), np.empty(LANES)
-        for op in range(ops):
-            p, pivot, k = plan[op, 1], plan[op, 2], plan[op, 3]
-            if plan[op, 0] == 0:
-                for lane in range(LANES):
-                    u, v = a[pivot, p, lane], a[pivot, p + 1, lane]
-                    h2 = u * u + v * v
-                    scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
-                    s[lane] = abs(v) * scale if h2 > _TINY else 1.0
-                    c[lane] = abs(u) * scale
-                    w[op, lane] = -1.0 if u * v > 0 else 1.0
-                for r in range(pivot + 1):
-                    for lane in range(LANES):
-                        u, v = w[op, lane] * a[r, p, lane], a[r, p + 1, lane]
-                        a[r, p, lane] = s[lane] * u + c[lane] * v
-                        a[r, p + 1, lane] = c[lane] * u - s[lane] * v
-            else:
-                for lane in range(LANES):
-                    u, v = a[p, pivot, lane], a[p + 1, pivot, lane]
-                    h2 = u * u + v * v
-                    scale = 1.0 / np.sqrt(h2) if h2 > _TINY else 0.0
-                    s[lane] = abs(u) * scale if h2 > _TINY else 1.0
-                    c[lane] = abs(v) * scale
-                    w[op, lane] = -1.0 if u * v < 0 else 1.0
-                for q in range(pivot, n):
-                    for lane in range(LANES):
-                        u, v = w[op, lane] * a[p, q, lane], a[p + 1, q, lane]
-                        a[p, q, lane] = s[lane] * u + c[lane] * v
-                        a[p + 1, q, lane] = c[lane] * u - s[lane] * v
+            # a row of one tile after another: the same place of all tiles may share one set of the nearest cache
             for lane in range(count):
-                theta[first + lane, k] = 2 * np.arctan2(s[lane], c[lane])
+                for k in range(n):
+                    a[i, k, lane] = matrices[first + lane, i, k]
+            for lane in range(count, LANES):
+                for k in range(n):
+                    a[i, k, lane] = 1.0 if i == k else 0.0
+        start = 0
+        while start < ops:
+            left = plan[start, 0] == 1
+            end = start + 1
+            while end < ops and end - start < n and plan[end, 0] == plan[start, 0]:
+                end += 1
+            for block in range(0, n, BLOCK):
+                low, high = (block, min(block + BLOCK, n)) if left else (max(n - block - BLOCK, 0), n - block)
+                for op in range(start, end):
+                    p, pivot = plan[op, 1], plan[op, 2]
+                    cell = op - start
+                    if low <= pivot < high:
+                        x = (p + 1) * width + pivot * LANES if left else pivot * width + p * LANES
+                        y = x - width if left else x + LANES
+                        _null(flat, x, y, left, found, cell)
+                    if left and pivot < high:
+                        q = max(pivot, low)
+                        rotate(flat, p * width + q * LANES, width, LANES, high - q, found, cell)
+                    elif not left and pivot >= low:
+                        rows = min(pivot + 1, high) - low
+                        rotate(flat, low * width + p * LANES, LANES, width, rows, found, cell)
+            for op in range(start, end):
+                for lane in range(LANES):
+                    w[op, lane] = found[op - start, 2, lane]
+                    angles[op, lane] = double_angle(found[op - start, 0, lane], found[op - start, 1, lane])
+            start = end
         # the last factor nulled stands next to D: move it through first
         for op in range(ops - 1, -1, -1):
             if plan[op, 0] == 0:
@@ -88,6 +107,7 @@ def null_real(first_group, last_group, matrices, plan, theta, signs):
                 w[op, lane] = -1.0 if (d1 < 0) != (d2 < 0) else 1.0
         for lane in range(count):
             for op in range(ops):
+                theta[first + lane, plan[op, 3]] = angles[op, lane]
                 signs[first + lane, plan[op, 3]] = w[op, lane] < 0
             for p in range(n):
                 signs[first + lane, cells + p] = a[p, p, lane] < 0

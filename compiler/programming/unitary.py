@@ -7,8 +7,8 @@ import torch
 
 from ...runtime.errors import CompileError, complaint
 
-_CHUNK = 1024
-"""Matrices multiplied at once: the check needs no second copy of a large bank."""
+_CHUNK = 32
+"""Matrices multiplied at once: their products stay in the cache."""
 _ADVICE = "program nearest_unitary(matrices) if a unitary was meant, or the factors of the singular value decomposition"
 
 
