@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
-from . import reference
+from . import reference, triton_engine
 from .batches import Batch, arrange
 from .cells import cell_matrices, screen_phasors
 from .general import CellMesh
@@ -37,15 +37,15 @@ def propagate(
         mesh: windows and cells.
         imperfections: of the chip; None is a perfect one.
         engine: "cpu", compiled kernels that keep nothing per window: memory grows with fields and cells, not
-            with depth; "torch", the plain reference, which autograd keeps whole; "auto", the kernels for
-            tensors on the CPU and the reference elsewhere.
+            with depth; "triton", the same on a CUDA GPU, needs the ``gpu`` extra; "torch", the plain reference,
+            which autograd keeps whole; "auto", what :func:`engine_for` names.
 
     Returns:
         complex (..., n), in the dtype of ``fields``.
 
     Raises:
         InputError: unknown engine, wrong shape or dtype, phases that are not finite, tensors elsewhere than on
-            the CPU for "cpu".
+            the CPU for "cpu" or a CUDA GPU for "triton", no triton for "triton".
     """
     if engine not in (*ENGINES, "auto"):
         raise InputError(
@@ -57,8 +57,18 @@ def propagate(
     if not torch.isfinite(phases.detach().sum()):
         raise InputError(complaint("Phases that are not finite numbers", where="phases", next_step="look for NaN"))
     if engine == "auto":
-        engine = "cpu" if fields.device.type == "cpu" and fields.dtype in _COMPLEX else "torch"
+        engine = engine_for(fields)
     return ENGINES[engine](fields, chip.realised_phases(mesh, phases), mesh, chip)
+
+
+def engine_for(fields: Tensor) -> str:
+    """The engine that "auto" takes: "cpu" for complex fields on the CPU, "triton" for those on a CUDA GPU if triton
+    can be imported, "torch" for all others."""
+    if fields.dtype not in _COMPLEX:
+        return "torch"
+    if fields.device.type == "cpu":
+        return "cpu"
+    return "triton" if triton_engine.available(fields.device) else "torch"
 
 
 _COMPLEX = (torch.complex64, torch.complex128)
@@ -112,6 +122,6 @@ def _any_cells(mesh: Mesh, batch: Batch, gain: Tensor | None) -> Tensor:
 
 
 ENGINES: Mapping[str, Callable[[Tensor, Tensor, Mesh, Imperfections], Tensor]] = MappingProxyType(
-    {"cpu": _cpu, "torch": _torch}
+    {"cpu": _cpu, "torch": _torch, "triton": triton_engine.propagate}
 )
 """Every engine by name: (fields, realised phases, mesh, imperfections) -> fields."""
