@@ -37,9 +37,7 @@ class DeviceError(LightloomError):
     """A device refused a request or broke its protocol."""
 
 
-def complaint(
-    what: str, *, where: str = "", got: object = None, allowed: str = "", next_step: str = ""
-) -> str:
+def complaint(what: str, *, where: str = "", got: object = None, allowed: str = "", next_step: str = "") -> str:
     """Compose an error text: what, where, got, allowed, next step; empty parts are left out."""
     text = what if not where else f"{what} (at {where})"
     if got is not None:

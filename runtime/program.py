@@ -117,9 +117,7 @@ class Conv2dGeometry:
         spans = (height + top + bottom, width + left + right)
         return tuple(  # type: ignore[return-value]
             (span - dilation * (kernel - 1) - 1) // stride + 1
-            for span, kernel, stride, dilation in zip(
-                spans, self.kernel, self.stride, self.dilation, strict=True
-            )
+            for span, kernel, stride, dilation in zip(spans, self.kernel, self.stride, self.dilation, strict=True)
         )
 
     def vectors_per_sample(self, shape: tuple[int, ...]) -> int:

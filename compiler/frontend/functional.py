@@ -15,12 +15,12 @@ from torch.export.graph_signature import OutputKind
 
 from ...runtime.hostops import is_allowed
 
-_FRESH = frozenset(
-    "adaptive_avg_pool1d adaptive_avg_pool2d add addmm avg_pool1d avg_pool2d batch_norm bmm cat clamp conv1d conv2d "
-    "conv3d div elu embedding exp gelu group_norm hardsigmoid hardswish hardtanh layer_norm leaky_relu linear matmul "
-    "max_pool1d max_pool2d mean mm mul neg pow relu relu6 rsqrt selu sigmoid silu softmax sqrt stack sub sum "
-    "tanh where".split()  # noqa: SIM905
-)
+_NEVER_SHARED = """
+    adaptive_avg_pool1d adaptive_avg_pool2d add addmm avg_pool1d avg_pool2d batch_norm bmm cat clamp conv1d conv2d
+    conv3d div elu embedding exp gelu group_norm hardsigmoid hardswish hardtanh layer_norm leaky_relu linear matmul
+    max_pool1d max_pool2d mean mm mul neg pow relu relu6 rsqrt selu sigmoid silu softmax sqrt stack sub sum tanh where
+"""
+_FRESH = frozenset(_NEVER_SHARED.split())
 """Ops whose result never shares memory with an argument."""
 
 

@@ -39,12 +39,8 @@ def get(target: str | os.PathLike[str] | Target) -> Target:
         return read_target(target)
     if not isinstance(target, str):
         raise TargetError(
-            complaint(
-                "not a target", got=shorten(target), allowed="a preset's name, a .toml path or a Target"
-            )
+            complaint("not a target", got=shorten(target), allowed="a preset's name, a .toml path or a Target")
         )
     if target not in names():
-        raise TargetError(
-            complaint("unknown target", got=shorten(target), next_step=close_names(target, names()))
-        )
+        raise TargetError(complaint("unknown target", got=shorten(target), next_step=close_names(target, names())))
     return _preset(target)

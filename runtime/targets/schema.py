@@ -66,9 +66,7 @@ class MeshSpec(Part):
     phase_bits: Bits = None
     attenuator_bits: Bits = None
     phase_error_rad: NonNegative = 0.0  # std of the Gaussian error of each shifter, new each configuration
-    splitter_error_rad: NonNegative = (
-        0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
-    )
+    splitter_error_rad: NonNegative = 0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
     cell_loss_db: NonNegative = 0.0  # insertion loss of one MZI cell
     coupling_loss_db: NonNegative = 0.0  # fibre-to-chip and chip-to-detector, whole path
     chip_seed: int = 0  # which chip of the wafer: seeds the static errors

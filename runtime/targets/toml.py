@@ -57,9 +57,7 @@ def parse_target(text: str, name: str = "target") -> Target:
     except TargetError as error:
         # Faults of the tables would be told twice as faults of the values: only those told once stay.
         cause = error.__cause__
-        found = (
-            from_pydantic(cause, field_names(Target)) if isinstance(cause, ValidationError) else [str(error)]
-        )
+        found = from_pydantic(cause, field_names(Target)) if isinstance(cause, ValidationError) else [str(error)]
         known = {_where(fault) for fault in faults}
         faults += [fault for fault in found if _where(fault) not in known]
     if faults or target is None:
@@ -120,9 +118,7 @@ def _number_fault(path: str, name: str, item: dict[str, Any]) -> str | None:
     extra = sorted(item.keys() - _KEYS)
     if missing or extra:
         got = "no " + ", no ".join(missing) if missing else "also " + ", ".join(extra)
-        return complaint(
-            "an incomplete number", where=path, got=got, allowed="value, unit, source and kind, all four"
-        )
+        return complaint("an incomplete number", where=path, got=got, allowed="value, unit, source and kind, all four")
     if not is_number(item["value"]):
         return complaint("not a number", where=f"{path}.value", got=shorten(item["value"]))
     if item["unit"] not in accepted_units(name):
@@ -136,9 +132,7 @@ def _number_fault(path: str, name: str, item: dict[str, Any]) -> str | None:
             next_step="say where it comes from",
         )
     if item["kind"] not in KINDS:
-        return complaint(
-            "unknown kind", where=f"{path}.kind", got=shorten(item["kind"]), allowed=", ".join(KINDS)
-        )
+        return complaint("unknown kind", where=f"{path}.kind", got=shorten(item["kind"]), allowed=", ".join(KINDS))
     return None
 
 

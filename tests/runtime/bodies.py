@@ -22,9 +22,7 @@ from lightloom.runtime.values import Ref, TensorType
 TYPE = TensorType("f32", ("s0", 1))
 
 
-def bank(
-    name: str, target: Target, rows: int, cols: int, groups: int = 1, skip: tuple[int, ...] = ()
-) -> TileBank:
+def bank(name: str, target: Target, rows: int, cols: int, groups: int = 1, skip: tuple[int, ...] = ()) -> TileBank:
     """A bank with its places in the grid and no optics; ``skip`` leaves out these tiles of the full grid."""
     ports = target.mesh.ports
     grid = np.array(list(np.ndindex(groups, -(-rows // ports), -(-cols // ports))), np.int32)
@@ -45,9 +43,7 @@ def host(name: str, *sources: str) -> HostStep:
     return HostStep(name, "add.Tensor", args, (), TYPE, f"path.{name}", "a test says so")
 
 
-def program(
-    target: Target | str, banks: list[TileBank], steps: list[Step], costs: dict[str, StepCost]
-) -> ProgramBody:
+def program(target: Target | str, banks: list[TileBank], steps: list[Step], costs: dict[str, StepCost]) -> ProgramBody:
     """A program on one input ``x`` whose last step is the output."""
     return ProgramBody(
         name="small",

@@ -100,5 +100,5 @@ def test_a_write_to_an_input_is_not_lost() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.fc(x.relu_())
 
-    with pytest.raises(Exception, match="writes to its own state|cannot be traced"):
+    with pytest.raises(Exception, match=r"writes to its own state|cannot be traced"):
         capture(Writes(), torch.randn(2, 4))
