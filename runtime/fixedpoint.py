@@ -92,7 +92,9 @@ def attenuator_codes(words: ArrayLike, bits: int | None) -> np.ndarray:
     width = _bits(bits)
     if width == 32:
         return stored
-    return np.rint(stored / FULL * (2**width - 1)).astype(np.uint32)
+    # in integers: doubles round twice at 30 bits and more; FULL is odd, so no word lies halfway between two codes
+    code, rest = np.divmod(stored.astype(np.uint64) * np.uint64(2**width - 1), np.uint64(FULL))
+    return (code + (2 * rest > FULL)).astype(np.uint32)
 
 
 def realised_attenuation(codes: ArrayLike, bits: int | None) -> np.ndarray:
