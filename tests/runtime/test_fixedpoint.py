@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lightloom.runtime import fixedpoint as fp
@@ -49,6 +49,7 @@ def test_phase_codes_by_hand():
 
 
 @given(WORDS, BITS)
+@example(word=4_294_967_293, bits=30)
 def test_attenuator_codes_are_the_nearest_level(word, bits):
     exact = Fraction(word * (2**bits - 1), 2**32 - 1)
     code = int(fp.attenuator_codes(np.uint32(word), bits))
