@@ -100,7 +100,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model at one stage. ``structure`` rebuilds the user's output from the flat ``outputs``."""
+    """A model at one stage. ``structure`` rebuilds the user's output from the flat ``outputs``.
+
+    ``sizes`` holds the value that each symbolic size had in the example; costs count with it.
+    """
 
     stage: str
     name: str
@@ -113,6 +116,7 @@ class Graph:
     structure: object = field(default=None, compare=False, repr=False)
     store: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor], compare=False, repr=False)
     tables: Mapping[str, TileBank] = field(default_factory=dict[str, TileBank], compare=False, repr=False)
+    sizes: Mapping[str, int] = field(default_factory=dict[str, int], compare=False, repr=False)
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where there is none."""
