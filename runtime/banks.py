@@ -18,7 +18,7 @@ from .errors import InputError, complaint
 from .meshes import Mesh, mesh
 from .meshes.gauge import expand
 from .optics.noise import normals
-from .program import TileBank
+from .program import BankSpec, TileBank
 from .slicing.cpu import tile_matrices
 from .targets.schema import Target
 
@@ -178,19 +178,36 @@ def assembled_matrix(bank: TileBank, matrices: torch.Tensor) -> torch.Tensor:
     """The matrix that the tiles hold together: ``scale * T`` placed in the grid, padding cut off.
 
     Args: matrices: float64 (T, n, n), the tiles' real matrices, as from ``effective_matrices(ideal=True)``.
-    Returns: (groups, rows, cols), the dtype of ``matrices``; skipped tiles are zero. A ``shift`` column
-    (intensity detection) is taken off.
+    Returns: (groups, rows, cols), the dtype of ``matrices``; skipped tiles are zero. Of a packed bank only the
+    diagonal blocks: (groups * blocks, rows / blocks, cols / blocks). A ``shift`` column (intensity detection)
+    is taken off.
     """
     spec, n = bank.spec, bank.spec.ports
     scale = torch.from_numpy(np.array(bank.columns["scale"])).to(matrices)
     values = matrices * scale[:, None, None]
     if "shift" in bank.columns:
         values = values - torch.from_numpy(np.array(bank.columns["shift"])).to(matrices)[:, None, None]
-    grid = matrices.new_zeros((spec.groups, spec.grid_rows, n, spec.grid_cols, n))
     group, row, col = (torch.from_numpy(np.array(bank.columns[name], np.int64)) for name in ("group", "row", "col"))
+    if spec.blocks > 1:
+        return _diagonal_blocks(spec, values, (group, row, col))
+    grid = matrices.new_zeros((spec.groups, spec.grid_rows, n, spec.grid_cols, n))
     grid[group, row, :, col] = values
     full = grid.reshape(spec.groups, spec.grid_rows * n, spec.grid_cols * n)
     return full[:, : spec.rows, : spec.cols].contiguous()
+
+
+def _diagonal_blocks(
+    spec: BankSpec, values: torch.Tensor, place: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """The blocks of a packed bank, gathered from its tiles; the zeros around them are never laid out."""
+    n, (rows, cols) = spec.ports, spec.block_shape
+    grid = torch.full((spec.groups, spec.grid_rows, spec.grid_cols), len(values))
+    grid[place] = torch.arange(len(values))
+    with_none = torch.cat((values, values.new_zeros((1, n, n))))  # the last is what a skipped tile holds
+    row = torch.arange(spec.rows).view(spec.blocks, rows, 1)
+    col = torch.arange(spec.cols).view(spec.blocks, 1, cols)
+    parts = [with_none[of_group[row // n, col // n], row % n, col % n] for of_group in grid]
+    return torch.cat(parts)
 
 
 class MatrixCache:

@@ -161,7 +161,8 @@ class BatchedMatrices:
         geometry = step.geometry
         if not isinstance(geometry, Conv2dGeometry):
             return F.linear(x, matrix[0], bias)
-        weight = matrix.view(-1, geometry.channels // geometry.groups, *geometry.kernel)
+        # packed groups apart again: the zeros between the blocks are never multiplied
+        weight = matrix.view(-1, geometry.channels // len(matrix), *geometry.kernel)
         top, bottom, left, right = geometry.padding
         even = (top, left) == (bottom, right)
         return F.conv2d(
@@ -171,11 +172,11 @@ class BatchedMatrices:
             geometry.stride,
             (top, left) if even else 0,
             geometry.dilation,
-            geometry.groups,
+            len(matrix),
         )
 
     def matrix(self, name: str, options: RunOptions) -> Tensor:
-        """The ideal matrix of a bank, (groups, rows, cols) in the dtype of the run."""
+        """The ideal matrix of a bank in the dtype of the run: (groups, rows, cols), packed groups apart."""
 
         def make() -> tuple[int, Tensor]:
             bank = self.body.banks[name]

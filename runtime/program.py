@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .values import Arg, TensorType, ValueType
+from .values import Arg, TensorType, TupleType, ValueType
 
 if TYPE_CHECKING:
     from .targets.schema import Target
@@ -25,9 +25,11 @@ Array = np.ndarray
 class BankSpec:
     """Shape of a bank: the grid of ``ports``-wide tiles that holds one matrix.
 
-    The matrix has ``groups`` independent blocks of ``rows x cols`` (groups > 1 only for grouped
-    convolutions). Each block is cut into ``grid_rows x grid_cols`` tiles; edge tiles are masked.
+    The matrix has ``groups`` independent parts of ``rows x cols`` (groups > 1 only for grouped
+    convolutions). Each part is cut into ``grid_rows x grid_cols`` tiles; edge tiles are masked.
     All-zero tiles are not in the table (``tiles < groups * grid_rows * grid_cols``).
+    A part of packed small kernels is itself block-diagonal: ``blocks`` equal blocks of
+    ``rows / blocks x cols / blocks`` weights, zeros elsewhere, so that neighbouring blocks share tiles.
     """
 
     name: str
@@ -39,6 +41,7 @@ class BankSpec:
     tiles: int
     phase_bits: int | None = None
     attenuator_bits: int | None = None
+    blocks: int = 1
 
     @property
     def grid_rows(self) -> int:
@@ -57,13 +60,31 @@ class BankSpec:
 
     @property
     def weights(self) -> int:
-        """Weights of the matrix (also its multiply-accumulates a vector)."""
-        return self.groups * self.rows * self.cols
+        """Weights of the matrix (also its multiply-accumulates a vector): those of the diagonal blocks."""
+        return self.groups * self.rows * self.cols // self.blocks
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns of one diagonal block; those of a whole group where nothing is packed."""
+        return self.rows // self.blocks, self.cols // self.blocks
 
     @property
     def utilization(self) -> float:
         """Weights over the cells of the configured tiles, 0 where no tile is configured."""
         return self.weights / (self.tiles * self.ports**2) if self.tiles else 0.0
+
+    @property
+    def unpacked_tiles(self) -> int:
+        """Tiles that the matrix takes with a grid of its own for every block; ``tiles`` where nothing is packed."""
+        if self.blocks == 1:
+            return self.tiles
+        rows, cols = self.block_shape
+        return self.groups * self.blocks * -(-rows // self.ports) * -(-cols // self.ports)
+
+    @property
+    def unpacked_utilization(self) -> float:
+        """``utilization`` without packing."""
+        return self.weights / (self.unpacked_tiles * self.ports**2) if self.unpacked_tiles else 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,8 +176,42 @@ class MatrixStep:
     path: str
     reason: str
 
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """The banks it streams through."""
+        return (self.bank,)
 
-Step = HostStep | MatrixStep
+
+@dataclass(frozen=True, slots=True)
+class RecurrentStep:
+    """One direction of one recurrent layer: a loop over time, its matrices on tiles, its gates on the host.
+
+    With N samples, T time steps, H hidden units and P of them kept (P = H without a projection): ``input`` names
+    the input products (N, T, gates * H), bias and all; ``states`` the initial h (N, P) and, of an LSTM, c (N, H).
+    At each time step h goes through ``bank`` (gates * H rows, P columns) and takes its ``bias``; the gates of
+    ``kind`` (see :mod:`.recurrent`) follow on the host, then ``projection`` (P rows, H columns) where there is
+    one. ``reverse`` runs from the last time step to the first. Yields the sequence (N, T, P), h and c.
+    """
+
+    name: str
+    kind: str
+    bank: str
+    projection: str | None
+    input: str
+    states: tuple[str, ...]
+    bias: str | None
+    reverse: bool
+    type: TupleType
+    path: str
+    reason: str
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """The banks it streams through, in order. Its tiles are counted through both, in this order."""
+        return (self.bank,) if self.projection is None else (self.bank, self.projection)
+
+
+Step = HostStep | MatrixStep | RecurrentStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +227,8 @@ class StepCost:
     """What one sample of the example's shape asks of a step.
 
     ``macs``: multiply-accumulates; ``vectors``: input vectors sent through the bank (0 on the host);
-    ``elements``: output elements computed (0 for views and arithmetic on sizes).
+    ``elements``: output elements computed (0 for views and arithmetic on sizes). Of a recurrent step
+    ``vectors`` go through each of its banks, over all time steps, and ``elements`` are those of its gates.
     """
 
     macs: int

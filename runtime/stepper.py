@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .batched import RunOptions
-from .counts import Counts, configure_counts, host_counts, stream_counts
+from .counts import Counts, active_rows, configure_counts, host_counts, stream_counts
 from .device import Header, PhotonicDevice, TileId
 from .errors import VerifyError, complaint
 from .geometry import blocks, output_shape, store, vector_count
@@ -84,6 +84,7 @@ class Stepper:
         self._index = {step.name: index for index, step in enumerate(body.steps)}
         self._banks = {name: index for index, name in enumerate(body.banks)}
         self._columns = {name: _tiles_by_place(bank) for name, bank in body.banks.items()}
+        self._rows = {name: active_rows(bank) for name, bank in body.banks.items()}
         self._drivers = {
             name: TileDriver(bank, body.target_for(name), options.ideal, options.dtype)
             for name, bank in body.banks.items()
@@ -214,7 +215,7 @@ class Stepper:
             x = F.pad(x, (0, low + spec.ports - high))
             parts.append(driver.send(self.device, self._header(index, step, tile, core, block.start), x))
         self._accumulate(work, step.bank, (group, row), tile, torch.cat(parts))
-        rows = min(spec.ports, spec.rows - row * spec.ports)
+        rows = int(self._rows[step.bank][tile])
         self.counts += stream_counts(
             self.body.target_for(step.bank), work.vectors, work.vectors * rows, work.vectors * (high - low)
         )

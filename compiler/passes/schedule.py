@@ -7,7 +7,7 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 
-from ...runtime.counts import active_cols, active_rows
+from ...runtime.counts import tile_weights
 from ...runtime.dealing import deal
 from ...runtime.energy import EnergyReport
 from ...runtime.errors import CompileError, complaint
@@ -115,7 +115,7 @@ def _add_tiles(
         rows = schedule.by_step[index]
         streams = rows[schedule.kind[rows] == EventKind.STREAM]
         events = dict(zip(schedule.tile[streams].tolist(), streams.tolist(), strict=True))
-    weights = (active_rows(bank) * active_cols(bank)).tolist()
+    weights = tile_weights(bank).tolist()
     place = zip(*(bank.columns[name].tolist() for name in ("group", "row", "col")), strict=True)
     vectors = body.costs[step.name].vectors
     for tile, (group, row, col) in enumerate(place):

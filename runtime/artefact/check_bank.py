@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..counts import tile_weights
 from ..errors import TargetError
 from ..meshes import TOPOLOGIES, Mesh, mesh
 from ..program import BankSpec, TileBank
@@ -62,6 +63,9 @@ def _check_spec(spec: BankSpec, place: str) -> None:
         raise fault("An impossible number of ports", place, spec.ports, f"1 to {MAX_PORTS}")
     if min(spec.groups, spec.rows, spec.cols) < 1:
         raise fault("An impossible matrix", place, (spec.groups, spec.rows, spec.cols))
+    if spec.blocks < 1 or spec.rows % spec.blocks or spec.cols % spec.blocks:
+        got = f"{spec.blocks} blocks in {spec.rows} x {spec.cols}"
+        raise fault("The blocks of a packed matrix are not equal", place, got, "a divisor of rows and columns")
     if not 0 <= spec.tiles <= spec.grid_tiles:
         raise fault("More tiles than the grid has places", place, spec.tiles, f"0 to {spec.grid_tiles}")
     for bits in (spec.phase_bits, spec.attenuator_bits):
@@ -130,6 +134,8 @@ def _check_grid(bank: TileBank, place: str) -> None:
     order = (group * spec.grid_rows + row) * spec.grid_cols + col
     if (np.diff(order) <= 0).any():
         raise fault("Tiles are out of order or listed twice", place)
+    if (tile_weights(bank) < 1).any():
+        raise fault("A tile of a packed matrix lies off its diagonal blocks", place)
 
 
 def _check_ranges(bank: TileBank, place: str) -> None:

@@ -93,6 +93,7 @@ class BankEntry(Entry):
     tiles: Count
     phase_bits: Bits
     attenuator_bits: Bits
+    blocks: Size = 1
     columns: dict[str, str]
 
 

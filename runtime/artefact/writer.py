@@ -110,6 +110,7 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
                 "tiles": spec.tiles,
                 "phase_bits": spec.phase_bits,
                 "attenuator_bits": spec.attenuator_bits,
+                "blocks": spec.blocks,
                 "columns": columns,
             }
         )
