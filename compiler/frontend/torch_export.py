@@ -164,7 +164,7 @@ class _Translation:
             args,
             kind,
             tuple((key, self._arg(value)) for key, value in node.kwargs.items()),
-            Origin(_path(node), ("capture",)),
+            Origin(_path(node) or _home_of_weight(args), ("capture",)),
         )
 
     def _arg(self, arg: object) -> Arg:
@@ -258,3 +258,11 @@ def _path(node: torch.fx.Node) -> str:
     entries = list(stack.values())
     path = str(entries[-1][0]) if entries else ""
     return "" if path.startswith("_empty_nn_module_stack") else path
+
+
+def _home_of_weight(args: tuple[Arg, ...]) -> str:
+    """The module that an op's weight belongs to: the layer path of an op that no module made."""
+    for arg in args[1:]:
+        if isinstance(arg, Ref) and arg.name.endswith(".weight"):
+            return arg.name.removesuffix(".weight")
+    return ""

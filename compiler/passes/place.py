@@ -19,6 +19,10 @@ _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _EXCLUDED = "excluded by the user: "
 
 
+class NothingPhotonicError(CompileError):
+    """A model without a single op that a mesh could run."""
+
+
 @dataclass(frozen=True)
 class Place:
     """Linear and Conv2d with constant real weights run on the chip, everything else on the host."""
@@ -69,7 +73,7 @@ class Place:
 
     def _refuse_host(self, nodes: list[Node]) -> None:
         if not any(node.placement and node.placement.where == "photonic" for node in nodes):
-            raise CompileError(
+            raise NothingPhotonicError(
                 complaint(
                     "no op of the model can run on the chip",
                     got=_listing([n for n in nodes if n.op in MAC_OPS]) or "a model without weights",

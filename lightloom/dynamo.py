@@ -1,0 +1,227 @@
+"""``torch.compile(model, backend="lightloom", options={"target": "mzi64"})``: graph by graph onto the chip.
+
+Torch finds the backend by its entry point; nothing has to be imported. Each graph that TorchDynamo cuts out of a model
+becomes a program of its own, so graph breaks only mean more programs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from .compiler.passes.base import matches
+from .compiler.passes.place import NothingPhotonicError
+from .program import Program
+from .runtime.errors import CaptureError, CompileError, complaint
+
+_COMPILE = ("target", "exclude", "overrides", "calibration", "strict")
+_RUN = ("ideal", "seed", "executor", "dtype")
+_TRAINABLE = (functional.batch_norm, functional.dropout, functional.dropout2d, functional.alpha_dropout)
+_OPTIONS = (*_COMPILE, *_RUN, "parts")
+
+
+@dataclass
+class Part:
+    """One graph of a model that ``torch.compile`` cut, as it runs now.
+
+    ``program``: what the chip runs, or None for a graph without anything for a mesh, which runs as it is on the host;
+    ``compiled``: how often it was compiled (again after its weights were written to).
+    """
+
+    graph: fx.GraphModule
+    program: Program | None = None
+    compiled: int = 0
+    _versions: tuple[int, ...] = field(default=(), repr=False)
+
+
+def backend(
+    graph: fx.GraphModule, example_inputs: Sequence[Any], *, options: Mapping[str, Any] | None = None, **more: Any
+) -> Callable[..., Any]:
+    """The backend that ``torch.compile`` calls for every graph.
+
+    Args:
+        graph: A graph of torch ops; weights are inputs that Dynamo marks as static.
+        example_inputs: What the graph is first called with.
+        options: ``target``, ``exclude``, ``overrides``, ``calibration``, ``strict`` as for :func:`lightloom.compile`;
+            ``ideal``, ``seed``, ``executor``, ``dtype`` as for :meth:`lightloom.Program.run`; ``parts``: a list that a
+            :class:`Part` is appended to for every graph. A glob that matches no layer of a graph is passed over: the
+            layer may be in another one.
+
+    Returns:
+        A function of the graph's inputs that returns the tuple of its outputs, without gradients. Weights that
+        were written to since (an optimiser's step, ``load_state_dict``) are compiled again at the next call.
+
+    Raises:
+        CompileError: An unknown option, and all that :func:`lightloom.compile` raises, but a graph with nothing to put
+            on a mesh: that one runs on the host.
+        CaptureError: The model is in training mode.
+    """
+    options = dict(options or {})
+    unknown = [*more, *(name for name in options if name not in _OPTIONS)]
+    if unknown:
+        raise CompileError(
+            complaint("unknown option of the lightloom backend", got=", ".join(unknown), allowed=", ".join(_OPTIONS))
+        )
+    part = Part(graph)
+    if isinstance(options.get("parts"), list):
+        options["parts"].append(part)
+    return _Runner(part, _Signature.of(graph), options)
+
+
+def _refuse_training(graph: fx.GraphModule) -> None:
+    """Dropout and batch norm of a training step draw or write: not what a chip with fixed weights does."""
+    for node in graph.graph.nodes:
+        if node.target not in _TRAINABLE:
+            continue
+        given = inspect.signature(node.target).bind(*node.args, **node.kwargs)
+        given.apply_defaults()
+        if given.arguments["training"] is True:
+            raise CaptureError(
+                complaint(
+                    "the model is in training mode",
+                    where=node.name,
+                    allowed="eval mode: running statistics are folded into the weights",
+                    next_step="call model.eval() before the compiled model",
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _Signature:
+    """Which placeholders are weights, tensors and sizes, by position; ``sizes`` say where to read a size off."""
+
+    names: tuple[str, ...]
+    weights: tuple[int, ...]
+    tensors: tuple[int, ...]
+    sizes: tuple[tuple[int, int, int], ...]
+    """(position, which of ``tensors``, dimension)"""
+
+    @staticmethod
+    def of(graph: fx.GraphModule) -> _Signature:
+        holders = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        values = [node.meta.get("example_value") for node in holders]
+        marks = [(node.meta.get("tensor_dict") or {}).get("_dynamo_static_input_type") for node in holders]
+        weights = tuple(at for at, mark in enumerate(marks) if mark is not None)
+        tensors = tuple(at for at, value in enumerate(values) if isinstance(value, Tensor) and at not in weights)
+        sizes: list[tuple[int, int, int]] = []
+        for at, value in enumerate(values):
+            if at in weights or at in tensors:
+                continue
+            found = next(
+                (
+                    (place, dim)
+                    for place, holder in enumerate(tensors)
+                    for dim, size in enumerate(values[holder].shape)  # type: ignore[union-attr]
+                    if isinstance(value, torch.SymInt) and str(size) == str(value)
+                ),
+                None,
+            )
+            if found is None:
+                raise CompileError(
+                    complaint(
+                        "an input of the graph is neither a tensor nor the size of one",
+                        where=holders[at].name,
+                        got=repr(value),
+                        next_step="pass it as a tensor, or compile the part of the model that does not need it",
+                    )
+                )
+            sizes.append((at, *found))
+        names = tuple(_attribute(node) for node in holders)
+        return _Signature(names, weights, tensors, tuple(sizes))
+
+
+def _attribute(node: fx.Node) -> str:
+    """The user's dotted name of a weight, from where Dynamo found it."""
+    source = node.meta.get("grapharg")
+    name = source.source.name if source is not None and hasattr(source, "source") else node.name
+    name = name() if callable(name) else str(name)
+    parts = re.split(r"[.\[\]']+", name)
+    kept = [part for part in parts if part and part not in ("L", "G", "self", "_modules", "_parameters", "_buffers")]
+    return ".".join(kept) or node.name
+
+
+class _Frozen(nn.Module):
+    """A Dynamo graph with its weights as parameters of its own, and sizes read off its tensors."""
+
+    def __init__(self, graph: fx.GraphModule, signature: _Signature, weights: Mapping[int, Tensor]) -> None:
+        super().__init__()
+        self.inner = [graph]  # in a list: not a child, whose name would stand in every layer path
+        self.signature = signature
+        self.places: dict[int, tuple[nn.Module, str]] = {}
+        for at, tensor in weights.items():
+            home: nn.Module = self
+            *path, leaf = signature.names[at].split(".")
+            for step in path:
+                if not isinstance(getattr(home, step, None), nn.Module):
+                    home.add_module(step, nn.Module())
+                home = getattr(home, step)
+            while hasattr(home, leaf):
+                leaf += "_"
+            home.register_buffer(leaf, tensor.detach())
+            self.places[at] = (home, leaf)
+        self.eval()
+
+    def forward(self, *tensors: Tensor) -> Any:
+        values: list[Any] = [None] * len(self.signature.names)
+        for at, (home, leaf) in self.places.items():
+            values[at] = getattr(home, leaf)
+        for at, tensor in zip(self.signature.tensors, tensors, strict=True):
+            values[at] = tensor
+        for at, place, dim in self.signature.sizes:
+            values[at] = tensors[place].shape[dim]
+        return self.inner[0](*values)
+
+
+class _Runner:
+    """Runs a part: compiles it at the first call, and again when a weight has been written to."""
+
+    def __init__(self, part: Part, signature: _Signature, options: Mapping[str, Any]) -> None:
+        self.part = part
+        self.signature = signature
+        self.compile_options = {key: options[key] for key in _COMPILE if key in options}
+        self.run_options = {key: options[key] for key in _RUN if key in options}
+
+    def __call__(self, *inputs: Any) -> Any:
+        part, signature = self.part, self.signature
+        weights = {at: inputs[at] for at in signature.weights}
+        tensors = tuple(inputs[at].detach() for at in signature.tensors)
+        versions = tuple(tensor._version for tensor in weights.values())
+        if not part.compiled or versions != part._versions:
+            self._compile(weights, tensors)
+            part._versions = versions
+        if part.program is None:
+            with torch.no_grad():
+                return part.graph(*inputs)
+        return part.program.run(*tensors, **self.run_options)
+
+    def _compile(self, weights: Mapping[int, Tensor], tensors: tuple[Tensor, ...]) -> None:
+        from . import compile as compile_model
+
+        _refuse_training(self.part.graph)
+        self.part.compiled += 1
+        if not weights or not tensors:
+            return
+        module = _Frozen(self.part.graph, self.signature, weights)
+        paths = [name.rpartition(".")[0] for name in (self.signature.names[at] for at in self.signature.weights)]
+        try:
+            self.part.program = compile_model(module, tensors, **_here(self.compile_options, paths))
+        except NothingPhotonicError:
+            self.part.program = None
+
+
+def _here(options: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:
+    """The options, with the globs that match a layer of this graph only."""
+    found = dict(options)
+    exclude = found.get("exclude", ())
+    globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    found["exclude"] = tuple(glob for glob in globs if any(matches(path, glob) for path in paths))
+    overrides = found.get("overrides") or {}
+    found["overrides"] = {glob: change for glob, change in overrides.items() if any(matches(p, glob) for p in paths)}
+    return found

@@ -1,0 +1,123 @@
+"""The torch.compile backend: equal to ll.compile, graph breaks, changed weights, options."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import lightloom as ll
+from lightloom.dynamo import Part
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    torch._dynamo.reset()
+
+
+class Net(nn.Module):
+    def __init__(self, breaks: bool = False) -> None:
+        super().__init__()
+        self.breaks = breaks
+        self.first = nn.Linear(12, 20)
+        self.norm = nn.BatchNorm1d(20)
+        self.blocks = nn.ModuleList([nn.Linear(20, 20), nn.Linear(20, 5)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.first(x)).relu()
+        if self.breaks:
+            torch._dynamo.graph_break()
+        return self.blocks[1](self.blocks[0](y).tanh())
+
+
+def compiled(model: nn.Module, **options: object) -> tuple[object, list[Part]]:
+    parts: list[Part] = []
+    return torch.compile(model, backend="lightloom", options={"target": "mzi16", "parts": parts, **options}), parts
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_equals_the_ahead_of_time_program(breaks: bool) -> None:
+    torch.manual_seed(0)
+    model, x = Net(breaks).eval(), torch.randn(7, 12)
+    fast, parts = compiled(model, ideal=True)
+    y = fast(x)
+    expected = ll.compile(_whole(model), x, target="mzi16").run(x, ideal=True)
+    assert torch.allclose(y, expected, rtol=1e-6, atol=1e-6)
+    assert torch.allclose(y, model(x), rtol=1e-5, atol=1e-5)
+    assert len([part for part in parts if part.program]) == 1 + breaks
+
+
+def _whole(model: Net) -> Net:
+    whole = Net().eval()
+    whole.load_state_dict(model.state_dict())
+    return whole
+
+
+def test_chip_run_equals_the_program_and_takes_other_batches() -> None:
+    torch.manual_seed(1)
+    model = Net().eval()
+    fast, _ = compiled(model, seed=3)
+    program = ll.compile(model, torch.zeros(2, 12), target="mzi16")
+    for batch in (4, 9, 1, 6):
+        x = torch.randn(batch, 12)
+        assert torch.equal(fast(x), program.run(x, seed=3))
+
+
+def test_layer_paths_are_the_users() -> None:
+    fast, parts = compiled(Net().eval())
+    fast(torch.randn(3, 12))
+    assert list(parts[0].program.body.banks) == ["first", "blocks.0", "blocks.1"]
+
+
+def test_exclude_reaches_the_graph_that_holds_the_layer() -> None:
+    fast, parts = compiled(Net(breaks=True).eval(), exclude="blocks.0")
+    fast(torch.randn(3, 12))
+    assert [list(part.program.body.banks) for part in parts] == [["first"], ["blocks.1"]]
+
+
+def test_weights_written_to_are_compiled_again() -> None:
+    torch.manual_seed(2)
+    model, x = Net().eval(), torch.randn(4, 12)
+    fast, parts = compiled(model, ideal=True)
+    before = fast(x)
+    assert torch.equal(fast(x), before)
+    assert parts[0].compiled == 1
+    with torch.no_grad():
+        model.first.weight.mul_(-2.0)
+    after = fast(x)
+    assert parts[0].compiled == 2
+    assert torch.allclose(after, model(x), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(after, before)
+
+
+def test_graph_without_matrices_runs_on_the_host() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.Softmax(-1)).eval()
+    fast, parts = compiled(model)
+    x = torch.randn(3, 4)
+    assert torch.equal(fast(x), model(x))
+    assert parts[0].program is None
+
+
+def test_unknown_option_is_refused() -> None:
+    fast, _ = compiled(Net().eval(), tiles=3)
+    with pytest.raises(Exception, match=r"(?s)unknown option.*tiles.*target"):
+        fast(torch.randn(2, 12))
+
+
+@pytest.mark.parametrize("model", [Net(), nn.Sequential(nn.Linear(12, 3), nn.Dropout())], ids=["norm", "dropout"])
+def test_training_mode_is_refused(model: nn.Module) -> None:
+    fast, _ = compiled(model.train())
+    with pytest.raises(ll.CaptureError, match="training mode"):
+        fast(torch.randn(4, 12))
+
+
+def test_residual_network_with_a_dynamic_batch() -> None:
+    from lightloom.models import ResidualCNN
+
+    torch.manual_seed(4)
+    model = ResidualCNN().eval()
+    fast, parts = compiled(model, ideal=True)
+    for batch in (2, 3, 5):
+        x = torch.randn(batch, 1, 16, 16)
+        assert torch.allclose(fast(x), model(x), rtol=1e-4, atol=1e-5)
+    assert len(parts) == 2  # a static batch, then a symbolic one for good
