@@ -97,7 +97,7 @@ def tile_weights(bank: TileBank) -> np.ndarray:
 
 
 def _overlaps(bank: TileBank) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Of each tile of a packed bank: its rows that hold weights, its columns, and the blocks it meets, as (from, to)."""
+    """Of each tile of a packed bank: rows that hold weights, columns, and the blocks it meets, each as (from, to)."""
     spec, n = bank.spec, bank.spec.ports
     rows, cols = spec.block_shape
     top, left = (bank.columns[name].astype(np.int64) * n for name in ("row", "col"))
