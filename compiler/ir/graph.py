@@ -1,6 +1,6 @@
 """The graph that passes rewrite: immutable, ordered, with weights by reference.
 
-Stages: ``nn`` (ATen host ops plus ``ll.linear`` and ``ll.conv2d``), ``mvm`` (matrix-vector products
+Stages: ``nn`` (ATen host ops plus ``ll.linear``, ``ll.conv2d``, ``ll.convolution``), ``mvm`` (matrix-vector products
 ``ll.mvm`` with im2col geometry and declared matrices), ``tile`` (the matrices cut into banks of tiles).
 Two graphs are equal when their text is; tensors and tile tables travel beside and do not compare.
 """
@@ -50,13 +50,17 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """A matrix that photonic ops multiply by: ``groups`` blocks of ``rows x cols`` of one constant."""
+    """A matrix that photonic ops multiply by: ``groups`` parts of ``rows x cols`` of one constant.
+
+    Each part of a packed matrix is block-diagonal with ``blocks`` equal blocks; the constant holds only these.
+    """
 
     name: str
     weight: str
     groups: int
     rows: int
     cols: int
+    blocks: int = 1
 
 
 @dataclass(frozen=True, slots=True)

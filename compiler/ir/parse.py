@@ -199,8 +199,12 @@ def _read_matrix(reader: _Reader) -> Matrix:
     for _ in range(2):
         reader.expect("x")
         sizes.append(reader.integer())
+    blocks = 1
+    if reader.accept("in"):
+        blocks = reader.integer()
+        reader.expect("blocks")
     reader.expect("of")
-    return Matrix(name, reader.name("%"), *sizes)
+    return Matrix(name, reader.name("%"), *sizes, blocks)
 
 
 def _read_bank(reader: _Reader) -> Bank:

@@ -75,6 +75,8 @@ def _show_node(node: Node) -> str:
 
 def _show_matrix(matrix: Matrix) -> str:
     size = f"{matrix.groups} x {matrix.rows} x {matrix.cols}"
+    if matrix.blocks > 1:
+        size += f" in {matrix.blocks} blocks"
     return f"matrix {show_name(matrix.name, '@')}: {size} of {show_name(matrix.weight)}"
 
 
@@ -90,6 +92,8 @@ def _show_bank(bank: Bank) -> str:
         ("phase_bits", spec.phase_bits),
         ("attenuator_bits", spec.attenuator_bits),
     ]
+    if spec.blocks > 1:
+        fields.append(("blocks", spec.blocks))
     head = ", ".join(f"{key}={show_arg(value)}" for key, value in fields)
     columns = ", ".join(
         f"{column.name}: {column.dtype}[{', '.join(map(str, column.shape))}]" for column in bank.columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from ...runtime.values import TensorType, dtype_name, references
 from .graph import STAGES, Graph, Node
 
 LL_OPS = {
-    "nn": {"ll.linear", "ll.conv2d"},
+    "nn": {"ll.linear", "ll.conv2d", "ll.convolution"},
     "mvm": {"ll.mvm"},
     "tile": {"ll.mvm"},
 }
@@ -127,7 +128,9 @@ def _matrices(graph: Graph) -> Iterator[str]:
         kind = types.get(matrix.weight)
         if not isinstance(kind, TensorType) or not kind.static:
             yield f"matrix @{matrix.name}: its weight %{matrix.weight} is not a constant"
-        elif int(np.prod([int(dim) for dim in kind.shape])) != matrix.groups * matrix.rows * matrix.cols:
+        elif matrix.blocks < 1 or matrix.rows % matrix.blocks or matrix.cols % matrix.blocks:
+            yield f"matrix @{matrix.name}: {matrix.rows} x {matrix.cols} has no {matrix.blocks} equal blocks"
+        elif prod(int(dim) for dim in kind.shape) != matrix.groups * matrix.rows * matrix.cols // matrix.blocks:
             yield f"matrix @{matrix.name} has not as many elements as its weight %{matrix.weight} {kind.shape}"
 
 
@@ -138,8 +141,10 @@ def _banks(graph: Graph) -> Iterator[str]:
         return
     for matrix in graph.matrices:
         spec = banks[matrix.name].spec
-        if (spec.groups, spec.rows, spec.cols) != (matrix.groups, matrix.rows, matrix.cols):
-            yield f"bank @{matrix.name} is {spec.groups} x {spec.rows} x {spec.cols}, its matrix is not"
+        wanted = (matrix.groups, matrix.rows, matrix.cols, matrix.blocks)
+        if (spec.groups, spec.rows, spec.cols, spec.blocks) != wanted:
+            blocks = f" in {spec.blocks} blocks" if spec.blocks > 1 else ""
+            yield f"bank @{matrix.name} is {spec.groups} x {spec.rows} x {spec.cols}{blocks}, its matrix is not"
         if matrix.name in graph.tables:
             yield from _table(graph.tables[matrix.name])
 

@@ -71,7 +71,7 @@ def macs(node: Node, graph: Graph) -> int:
     operands = [shape(types[arg.name]) for arg in node.args if isinstance(arg, Ref)]
     if node.op == "ll.mvm":
         matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))
-        return elements(node.type) * matrix.cols
+        return elements(node.type) * matrix.cols // matrix.blocks
     if node.op in _RECURRENT:
         return _recurrent(node, types)
     if node.op in _CONVOLUTIONS:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from ...runtime.program import BankSpec, TileBank
 from ...runtime.targets import Target
 from ..ir import Bank, Column, Graph, Matrix
+from .packing import packed_places, packed_tiles
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,12 @@ def _short(dtype: np.dtype[np.generic]) -> str:
 
 def _table(matrix: Matrix, weight: torch.Tensor, target: Target) -> TileBank:
     mesh = target.mesh
-    spec = BankSpec(matrix.name, mesh.topology, mesh.ports, matrix.groups, matrix.rows, matrix.cols, tiles=0)
-    filled = (grid(weight, spec) != 0).any(dim=4).any(dim=2)
-    place = np.argwhere(filled.numpy()).astype(np.int32)
+    shape = (matrix.groups, matrix.rows, matrix.cols)
+    spec = BankSpec(matrix.name, mesh.topology, mesh.ports, *shape, tiles=0, blocks=matrix.blocks)
+    if spec.blocks > 1:
+        place = packed_places(weight, spec)
+    else:
+        place = np.argwhere((grid(weight, spec) != 0).any(dim=4).any(dim=2).numpy()).astype(np.int32)
     columns: dict[str, np.ndarray] = dict(
         zip(("group", "row", "col"), (np.ascontiguousarray(column) for column in place.T), strict=True)
     )
@@ -61,9 +65,12 @@ def grid(weight: torch.Tensor, spec: BankSpec) -> torch.Tensor:
         spec: The shape of the bank.
 
     Returns:
-        (groups, grid rows, ports, grid cols, ports), in the weight's dtype.
+        (groups, grid rows, ports, grid cols, ports), in the weight's dtype. Of a packed matrix its blocks,
+        (groups * blocks, rows / blocks, cols / blocks): a grid of them would be mostly zeros.
     """
     n = spec.ports
+    if spec.blocks > 1:
+        return weight.detach().reshape(spec.groups * spec.blocks, *spec.block_shape)
     weights = weight.detach().reshape(spec.groups, spec.rows, spec.cols)
     padded = functional.pad(weights, (0, spec.grid_cols * n - spec.cols, 0, spec.grid_rows * n - spec.rows))
     return padded.reshape(spec.groups, spec.grid_rows, n, spec.grid_cols, n)
@@ -81,4 +88,6 @@ def cut(grid_weights: torch.Tensor, table: TileBank, chunk: slice) -> np.ndarray
         float64 (tiles in the chunk, ports, ports).
     """
     group, row, col = (torch.from_numpy(table.columns[name][chunk]).long() for name in ("group", "row", "col"))
+    if table.spec.blocks > 1:
+        return packed_tiles(grid_weights, table.spec, group, row, col)
     return grid_weights[group, row, :, col, :].double().numpy()
