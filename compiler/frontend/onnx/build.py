@@ -1,0 +1,451 @@
+"""An ONNX graph to an :class:`OnnxModule`: scopes, constants, functions inlined, one child module a node."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, defs
+
+from ....runtime.errors import CaptureError, LightloomError, complaint
+from .dtypes import torch_type
+from .fallback import reference_entry
+from .known import Known, Value
+from .load import Loaded
+from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step
+from .node import NodeContext
+from .order import ordered, reads
+from .registry import Entry, lookup
+from .schema import check_node, schema_of
+from .tensors import sparse_tensor_of, tensor_of
+
+MAX_DEPTH = 64
+"""How deep functions and subgraphs may nest."""
+MAX_NODES = 200_000
+"""Nodes of the model with its functions inlined."""
+
+Scope = dict[str, int]
+
+
+@dataclass
+class Constants:
+    """Constant values of one graph module: slot to tensor and to its Python-held twin."""
+
+    tensors: dict[int, torch.Tensor] = field(default_factory=dict)
+    known: dict[int, Known | None] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    values: dict[int, Value] = field(default_factory=dict)
+    """Constants that are no tensors: empty sequences and absent optionals."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is the same all over one model."""
+
+    functions: Mapping[tuple[str, str, str], FunctionProto]
+    folder: Path | None
+    counter: list[int]
+
+
+class Builder:
+    """Builds one graph module: the model itself, or a subgraph that runs as a whole."""
+
+    def __init__(self, context: Context, module: OnnxGraph, parent: Builder | None = None) -> None:
+        self.context = context
+        self.module = module
+        self.parent = parent
+        self.constants = Constants()
+        self.slots = 0
+        self.steps: list[Step] = []
+        self.module_names: set[str] = set()
+        self.derived: dict[tuple[int, str], int] = {}
+        self.captured: dict[int, int] = {}
+        """Slots of the parent's values that this graph reads, to slots of its own."""
+
+    # Values ------------------------------------------------------------------------------------------------------
+
+    def new_slot(self) -> int:
+        self.slots += 1
+        return self.slots - 1
+
+    def constant(self, value: Value, name: str) -> int:
+        """A slot that holds a constant."""
+        slot = self.new_slot()
+        constants = self.constants
+        constants.names[slot] = name
+        if isinstance(value, Known):
+            constants.known[slot] = value
+            constants.tensors[slot] = value.tensor()
+        elif isinstance(value, torch.Tensor):
+            constants.known[slot] = Known.from_tensor(value)
+            constants.tensors[slot] = value
+        else:
+            constants.values[slot] = value
+        return slot
+
+    def is_constant(self, slot: int) -> bool:
+        return slot in self.constants.tensors or slot in self.constants.values
+
+    # Graphs ------------------------------------------------------------------------------------------------------
+
+    def graph(self, graph: GraphProto, opsets: Mapping[str, int], scope: Scope, prefix: str, depth: int) -> list[int]:
+        """Emit a graph's initialisers and nodes; returns the slots of its outputs."""
+        scope = dict(scope)
+        seen: set[str] = set()
+        for tensor in graph.initializer:
+            self._once(seen, tensor.name, "two initialisers have one name")
+            where = f"initializer {tensor.name!r}"
+            scope[tensor.name] = self.constant(tensor_of(tensor, where, self.context.folder), tensor.name)
+        for sparse in graph.sparse_initializer:
+            name = sparse.values.name
+            self._once(seen, name, "two initialisers have one name")
+            where = f"sparse initializer {name!r}"
+            scope[name] = self.constant(sparse_tensor_of(sparse, where, self.context.folder), name)
+        self.nodes(graph.node, opsets, scope, prefix, depth, graph.name)
+        return [self._read(scope, info.name, f"output {info.name!r} of graph {graph.name!r}") for info in graph.output]
+
+    @staticmethod
+    def _once(seen: set[str], name: str, what: str) -> None:
+        if name in seen:
+            raise CaptureError(complaint(what, got=repr(name), next_step="give every value a name of its own"))
+        seen.add(name)
+
+    def nodes(
+        self, nodes: Sequence[NodeProto], opsets: Mapping[str, int], scope: Scope, prefix: str, depth: int, graph: str
+    ) -> None:
+        """Emit nodes in an order in which every value is made before it is read."""
+        if depth > MAX_DEPTH:
+            raise CaptureError(complaint("functions or subgraphs nest too deep", where=prefix, allowed=f"{MAX_DEPTH}"))
+        for position, node in ordered(nodes, scope, graph):
+            self.context.counter[0] += 1
+            if self.context.counter[0] > MAX_NODES:
+                raise CaptureError(complaint("the model has too many nodes", allowed=f"{MAX_NODES}"))
+            name = node.name or f"{node.op_type}_{position}"
+            self._node(node, prefix + name, opsets, scope, depth)
+
+    def _read(self, scope: Scope, name: str, where: str) -> int:
+        if name not in scope:
+            raise CaptureError(
+                complaint(
+                    "a value is read that nothing makes",
+                    where=where,
+                    got=repr(name),
+                    next_step="its initializer or node is missing: export the model again",
+                )
+            )
+        return scope[name]
+
+    def _inputs(self, node: NodeProto, scope: Scope, where: str) -> list[int]:
+        return [self._read(scope, name, where) if name else -1 for name in node.input]
+
+    # Nodes -------------------------------------------------------------------------------------------------------
+
+    def _node(self, node: NodeProto, name: str, opsets: Mapping[str, int], scope: Scope, depth: int) -> None:
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        where = f"node {name!r} ({f'{domain}::' if domain else ''}{node.op_type})"
+        function = self.context.functions.get((domain, node.op_type, node.overload))
+        if function is not None:
+            self._inline(function, node, name, opsets, scope, depth, where)
+            return
+        opset = opsets.get(domain)
+        if opset is None:
+            # Models of com.microsoft are often written without importing it.
+            opset = 1 if domain else None
+        if opset is None:
+            raise CaptureError(complaint("the model uses a domain it does not import", where=where, got="ai.onnx"))
+        schema = schema_of(node.op_type, domain, opset)
+        check_node(node, schema, where)
+        entry = lookup(domain, node.op_type, opset)
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        context = NodeContext(node, name, opset, schema, attributes)
+        if entry is None:
+            body = function_body(node, schema, opset, opsets)
+            if body is not None:
+                self._inline(body, node, name, opsets, scope, depth, where)
+                return
+            entry = reference_entry(node, schema, opset, context)
+        if entry is None:
+            raise unknown(node, domain, opset, opsets, where)
+        self._emit(node, context, entry, scope, opsets, depth, where)
+
+    def _emit(
+        self,
+        node: NodeProto,
+        context: NodeContext,
+        entry: Entry,
+        scope: Scope,
+        opsets: Mapping[str, int],
+        depth: int,
+        where: str,
+    ) -> None:
+        inputs = self._inputs(node, scope, where)
+        context.constants = tuple(self.constants.tensors.get(slot) for slot in inputs)
+        module = OnnxNode(context, entry)
+        outer: dict[int, None] = {}
+        for key, graph in context.graph_protos.items():
+            body, captured = self._body(graph, opsets, scope, f"{context.name}/{key}", depth)
+            module.add_graph(key, body, captured)
+            outer.update(dict.fromkeys(captured))
+        captured_slots = list(outer)
+        if self._foldable(context, entry, inputs, captured_slots):
+            values = self._fold(module, inputs, captured_slots)
+            for name, value in zip(node.output, values, strict=False):
+                if name:
+                    scope[name] = self.constant(value, name)
+            return
+        if entry.prepare is not None:
+            entry.prepare(context)
+            for position, (how, tensor) in context.replaced.items():
+                inputs[position] = self._derive(inputs[position], how, tensor)
+        context.constants = ()
+        path = self._module_name(context.name)
+        context.path = path
+        outputs = []
+        for name in node.output:
+            slot = self.new_slot() if name else -1
+            if name:
+                scope[name] = slot
+            outputs.append(slot)
+        self.steps.append(Step(path, module, tuple(inputs), tuple(captured_slots), tuple(outputs)))
+
+    def _derive(self, slot: int, how: str, tensor: torch.Tensor) -> int:
+        """A constant made from another, once for all nodes that want the same."""
+        key = (slot, how)
+        if key not in self.derived:
+            self.derived[key] = self.constant(tensor, f"{self.constants.names[slot]}_{how}")
+        return self.derived[key]
+
+    def _foldable(self, context: NodeContext, entry: Entry, inputs: list[int], captured: list[int]) -> bool:
+        needed = [slot for slot in (*inputs, *captured) if slot >= 0]
+        return not entry.random and all(self.is_constant(slot) for slot in needed)
+
+    def _fold(self, module: OnnxNode, inputs: list[int], captured: list[int]) -> tuple[Value, ...]:
+        constants = self.constants
+
+        def value(slot: int) -> tuple[Value, Known | None]:
+            if slot in constants.values:
+                return constants.values[slot], None
+            return constants.tensors.get(slot), constants.known.get(slot)
+
+        with torch.no_grad():
+            return module.run([value(slot) for slot in inputs], {slot: value(slot) for slot in captured})
+
+    def _module_name(self, name: str) -> str:
+        base = identifier(name)
+        unique, count = base, 1
+        while unique in self.module_names or hasattr(self.module, unique):
+            unique, count = f"{base}_{count}", count + 1
+        self.module_names.add(unique)
+        return unique
+
+    # Subgraphs and functions -------------------------------------------------------------------------------------
+
+    def _body(
+        self, graph: GraphProto, opsets: Mapping[str, int], scope: Scope, prefix: str, depth: int
+    ) -> tuple[OnnxGraph, list[int]]:
+        """A subgraph as a module of its own, and the slots of this graph that it reads."""
+        if depth > MAX_DEPTH:
+            raise CaptureError(complaint("functions or subgraphs nest too deep", where=prefix, allowed=f"{MAX_DEPTH}"))
+        module = OnnxGraph()
+        builder = Builder(self.context, module, self)
+        inner: Scope = {}
+        slots: list[int] = []
+        formals: list[int] = []
+        made = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+        for name in reads(graph):
+            if name in made or name not in scope:
+                continue
+            outer = scope[name]
+            if self.is_constant(outer):
+                value = self.constants.values.get(outer, self.constants.tensors.get(outer))
+                inner[name] = builder.constant(value, self.constants.names[outer])
+                continue
+            inner[name] = builder.new_slot()
+            slots.append(outer)
+            formals.append(inner[name])
+        inputs = []
+        for info in graph.input:
+            inner[info.name] = builder.new_slot()
+            inputs.append(inner[info.name])
+        outputs = builder.graph(graph, opsets, inner, "", depth + 1)
+        module.finish(builder.steps, builder.constants, (*inputs, *formals), outputs)
+        return module, slots
+
+    def _inline(
+        self,
+        function: FunctionProto,
+        node: NodeProto,
+        name: str,
+        opsets: Mapping[str, int],
+        scope: Scope,
+        depth: int,
+        where: str,
+    ) -> None:
+        """Emit a function's body in place of the node that calls it."""
+        if len(node.input) > len(function.input) or len(node.output) > len(function.output):
+            raise CaptureError(
+                complaint(
+                    "a function is called with more values than it takes",
+                    where=where,
+                    got=f"{len(node.input)} inputs, {len(node.output)} outputs",
+                    allowed=f"{len(function.input)} inputs, {len(function.output)} outputs",
+                )
+            )
+        inputs = self._inputs(node, scope, where)
+        inner: Scope = {
+            formal: slot for formal, slot in zip(function.input, inputs, strict=False) if formal and slot >= 0
+        }
+        given = {attribute.name: attribute for attribute in node.attribute}
+        for default in function.attribute_proto:
+            given.setdefault(default.name, default)
+        imports = {"" if e.domain == "ai.onnx" else e.domain: e.version for e in function.opset_import}
+        missing = {formal for formal in function.input if formal and formal not in inner}
+        body = [substituted(item, given, missing) for item in function.node]
+        self.nodes(body, {**opsets, **imports}, inner, f"{name}/", depth + 1, name)
+        for formal, actual in zip(function.output, node.output, strict=False):
+            if actual:
+                scope[actual] = self._read(inner, formal, f"output {formal!r} of function {function.name!r}")
+
+
+def substituted(node: NodeProto, given: Mapping[str, AttributeProto], missing: Iterable[str] = ()) -> NodeProto:
+    """A copy of a function's node with references to the function's attributes and absent inputs resolved."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    del copy.attribute[:]
+    absent = set(missing)
+    for position, name in enumerate(copy.input):
+        if name in absent:
+            copy.input[position] = ""
+    while copy.input and copy.input[-1] == "":
+        del copy.input[-1]
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            actual = given.get(attribute.ref_attr_name)
+            if actual is None:
+                continue
+            target = copy.attribute.add()
+            target.CopyFrom(actual)
+            target.name = attribute.name
+            continue
+        target = copy.attribute.add()
+        target.CopyFrom(attribute)
+        for graph in (target.g, *target.graphs) if target.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) else ():
+            resolved = [substituted(item, given, absent) for item in graph.node]
+            del graph.node[:]
+            graph.node.extend(resolved)
+    return copy
+
+
+def function_body(
+    node: NodeProto, schema: defs.OpSchema | None, opset: int, opsets: Mapping[str, int]
+) -> FunctionProto | None:
+    """The body that the operator's schema gives, where it has one that needs no types."""
+    if schema is None or not schema.has_function:
+        return None
+    versions = [version for version in schema.function_opset_versions if version <= max(opset, schema.since_version)]
+    if not versions:
+        return None
+    body = FunctionProto()
+    body.ParseFromString(schema.get_function_with_opset_version(max(versions)))
+    for key, spec in schema.attributes.items():
+        if spec.default_value.type != AttributeProto.UNDEFINED and key not in {a.name for a in body.attribute_proto}:
+            body.attribute_proto.append(spec.default_value)
+            body.attribute_proto[-1].name = key
+    return body
+
+
+def unknown(node: NodeProto, domain: str, opset: int, opsets: Mapping[str, int], where: str) -> LightloomError:
+    """The error for an operator that nothing can execute."""
+    schemas = defs.get_all_schemas_with_history()
+    if domain and domain not in {schema.domain for schema in schemas} | {"com.microsoft"}:
+        return CaptureError(
+            complaint(
+                "an operator's domain is unknown",
+                where=where,
+                got=domain,
+                allowed="ai.onnx, ai.onnx.ml, ai.onnx.preview, com.microsoft, and the model's own functions",
+                next_step="export the operator as a function of the model, or replace it before the export",
+            )
+        )
+    newer = [s.since_version for s in schemas if s.domain == domain and s.name == node.op_type]
+    if newer and min(newer) > opset:
+        return CaptureError(
+            complaint(
+                "the operator is newer than the opset the model imports",
+                where=where,
+                got=f"opset {opset}",
+                allowed=f"{node.op_type} exists from opset {min(newer)} on",
+                next_step="export the model with a newer opset",
+            )
+        )
+    what = "the operator cannot be executed" if newer else "the operator is unknown"
+    return CaptureError(complaint(what, where=where, got=f"opset {opset}", next_step="see docs/onnx-operators.md"))
+
+
+def identifier(name: str) -> str:
+    """A module name that still reads like the ONNX name."""
+    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "node"
+
+
+def build(loaded: Loaded) -> OnnxModule:
+    """Build the module of a loaded model.
+
+    Raises:
+        CaptureError: anything in the model that cannot be executed; names node and input.
+    """
+    proto = loaded.proto
+    functions: dict[tuple[str, str, str], FunctionProto] = {}
+    for function in proto.functions:
+        key = ("" if function.domain == "ai.onnx" else function.domain, function.name, function.overload)
+        if key in functions:
+            raise CaptureError(complaint("two functions of the model have one name", got="::".join(key[:2])))
+        functions[key] = function
+    module = OnnxModule(loaded.name)
+    builder = Builder(Context(functions, loaded.folder, [0]), module)
+    graph = proto.graph
+    initialised = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
+    scope: Scope = {}
+    infos: list[InputInfo] = []
+    for info in graph.input:
+        if info.name in initialised:
+            continue
+        if not info.name or info.name in scope:
+            raise CaptureError(complaint("two inputs of the model have one name", got=repr(info.name)))
+        scope[info.name] = builder.new_slot()
+        infos.append(input_info(info))
+    inputs = list(scope.values())
+    outputs = builder.graph(graph, loaded.opsets, scope, "", 0)
+    if not outputs:
+        raise CaptureError(complaint("the model has no outputs", where=loaded.name))
+    module.finish(builder.steps, builder.constants, inputs, outputs)
+    module.describe(tuple(infos), tuple(info.name for info in graph.output))
+    return module
+
+
+def input_info(info: onnx.ValueInfoProto) -> InputInfo:
+    """Name, type and shape of an input; None where the file leaves something open."""
+    kind = info.type
+    while kind.HasField("optional_type"):
+        kind = kind.optional_type.elem_type
+    if kind.HasField("sequence_type") or kind.HasField("map_type"):
+        return InputInfo(info.name, None, None)
+    if not kind.HasField("tensor_type") or not kind.tensor_type.elem_type:
+        return InputInfo(info.name, None, None)
+    tensor = kind.tensor_type
+    dtype = torch_type(tensor.elem_type, f"input {info.name!r}")
+    if not tensor.HasField("shape"):
+        return InputInfo(info.name, dtype, None)
+    shape: list[int | str] = []
+    for dim in tensor.shape.dim:
+        if dim.HasField("dim_value"):
+            if dim.dim_value < 0:
+                got = dim.dim_value
+                raise CaptureError(complaint("an input has a negative size", where=f"input {info.name!r}", got=got))
+            shape.append(dim.dim_value)
+        else:
+            shape.append(dim.dim_param or "?")
+    return InputInfo(info.name, dtype, tuple(shape))

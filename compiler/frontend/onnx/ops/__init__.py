@@ -1,0 +1,1 @@
+"""Operators of ONNX in torch, one family a file."""

@@ -1,0 +1,328 @@
+"""Shape arithmetic on Python numbers: what ONNX graphs compute with sizes, without tensors.
+
+Each rule has the operator's meaning on :class:`..known.Known` values; NotImplemented leaves it to the tensor form.
+"""
+
+from __future__ import annotations
+
+import math
+import operator as op
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..dtypes import ONNX_TYPES, torch_type
+from ..known import LIMIT, Known, product, rounded
+from ..node import NodeContext
+from ..registry import known, operator
+
+
+def _made(array: np.ndarray, dtype: torch.dtype) -> Known:
+    result = np.empty(array.shape, dtype=object)
+    result.reshape(-1)[:] = [rounded(item, dtype) for item in array.reshape(-1)]
+    return Known(result, dtype)
+
+
+def _map(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+    broadcast = np.broadcast_arrays(*arrays)
+    result = np.empty(broadcast[0].shape, dtype=object)
+    result.reshape(-1)[:] = [function(*items) for items in zip(*(a.reshape(-1) for a in broadcast), strict=True)]
+    return result
+
+
+# Sizes of tensors ----------------------------------------------------------------------------------------------------
+
+
+@operator("Shape", since=1)
+def shape(node: NodeContext, data: torch.Tensor) -> Known:
+    rank = data.ndim
+    start, end = node.get("start", 0), node.get("end", rank)
+    start, end = (min(max(item + rank if item < 0 else item, 0), rank) for item in (start, end))
+    return Known.of(list(data.shape)[start:end])
+
+
+@known("Shape")
+def shape_of_known(node: NodeContext, data: Known | None) -> Any:
+    return NotImplemented if data is None else shape(node, data.array)  # type: ignore[arg-type]
+
+
+@operator("Size", since=1)
+def size(node: NodeContext, data: torch.Tensor) -> Known:
+    return Known.of(product(data.shape))
+
+
+# Arithmetic ----------------------------------------------------------------------------------------------------------
+
+
+def _quotient(dtype: torch.dtype) -> Callable[[Any, Any], Any]:
+    if dtype.is_floating_point:
+        return lambda a, b: math.nan if isinstance(b, (int, float)) and b == 0 else a / b
+
+    def divide(a: Any, b: Any) -> Any:
+        if isinstance(a, int) and isinstance(b, int):
+            return -(-a // b) if (a < 0) != (b < 0) else a // b
+        return a // b  # sizes are not negative
+
+    return divide
+
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "Add": op.add,
+    "Sub": op.sub,
+    "Mul": op.mul,
+    "Max": torch.sym_max,
+    "Min": torch.sym_min,
+}
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "Equal": op.eq,
+    "Greater": op.gt,
+    "GreaterOrEqual": op.ge,
+    "Less": op.lt,
+    "LessOrEqual": op.le,
+    "And": lambda a, b: a and b,
+    "Or": lambda a, b: a or b,
+    "Xor": op.ne,
+}
+
+
+@known("Add", "Sub", "Mul", "Max", "Min")
+def binary(node: NodeContext, *values: Known | None) -> Any:
+    if any(value is None for value in values) or node.get("broadcast", 0):
+        return NotImplemented
+    result = values[0]
+    for other in values[1:]:
+        result = _made(_map(_BINARY[node.op], result.array, other.array), result.dtype)  # type: ignore[union-attr]
+    return result
+
+
+@known("Div")
+def div(node: NodeContext, a: Known, b: Known) -> Any:
+    if node.get("broadcast", 0):
+        return NotImplemented
+    if not a.dtype.is_floating_point and any(isinstance(item, int) and item == 0 for item in b.tolist()):
+        raise node.input_error(1, "division by zero among sizes", got=b.tolist())
+    return _made(_map(_quotient(a.dtype), a.array, b.array), a.dtype)
+
+
+@known("Mod")
+def mod(node: NodeContext, a: Known, b: Known) -> Any:
+    if node["fmod"] or a.dtype.is_floating_point or any(isinstance(i, int) and i == 0 for i in b.tolist()):
+        return NotImplemented
+    return _made(_map(op.mod, a.array, b.array), a.dtype)
+
+
+@known("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor")
+def compare(node: NodeContext, a: Known, b: Known) -> Any:
+    if node.get("broadcast", 0):
+        return NotImplemented
+    return _made(_map(_COMPARE[node.op], a.array, b.array), torch.bool)
+
+
+@known("Where")
+def where(node: NodeContext, condition: Known, a: Known, b: Known) -> Any:
+    # A symbol's truth is decided for the traced sizes, and guarded.
+    return _made(_map(lambda c, x, y: x if c else y, condition.array, a.array, b.array), a.dtype)
+
+
+def _floor(value: Any) -> Any:
+    return float(math.floor(value)) if isinstance(value, (int, float)) else torch.sym_float(math.floor(value))
+
+
+def _ceil(value: Any) -> Any:
+    return float(math.ceil(value)) if isinstance(value, (int, float)) else torch.sym_float(math.ceil(value))
+
+
+_UNARY: dict[str, Callable[[Any], Any]] = {
+    "Neg": op.neg,
+    "Abs": abs,
+    "Not": lambda a: not a,
+    "Floor": _floor,
+    "Ceil": _ceil,
+    "Identity": lambda a: a,
+}
+
+
+@known("Neg", "Abs", "Not", "Floor", "Ceil", "Identity")
+def unary(node: NodeContext, value: Known | None) -> Any:
+    if value is None or (
+        node.op in ("Floor", "Ceil") and not all(math.isfinite(i) for i in value.tolist() if isinstance(i, float))
+    ):
+        return NotImplemented
+    return _made(_map(_UNARY[node.op], value.array), value.dtype)
+
+
+@known("Sqrt")
+def sqrt(node: NodeContext, value: Known) -> Any:
+    if not value.is_concrete:
+        return _made(_map(torch.sym_sqrt, value.array), value.dtype)  # type: ignore[attr-defined]
+    return NotImplemented
+
+
+@known("Cast")
+def cast(node: NodeContext, value: Known) -> Any:
+    if node["to"] not in ONNX_TYPES.values():
+        return NotImplemented
+    dtype = torch_type(node["to"], node.where)
+    if dtype in (torch.int64, torch.int32, torch.float32, torch.float64, torch.bool):
+        if value.is_concrete and (dtype is torch.int32 or not all(math.isfinite(item) for item in value.tolist())):
+            return NotImplemented
+        return _made(value.array, dtype)
+    return NotImplemented
+
+
+@known("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin")
+def reduce(node: NodeContext, value: Known, axes: Known | None = None) -> Any:
+    given = node["axes"] if axes is None else axes.tolist()
+    if not given and node.get("noop_with_empty_axes", 0):
+        return value
+    where = tuple(node.axes(given or None, value.array.ndim))
+    if any(value.array.shape[axis] == 0 for axis in where):
+        return NotImplemented
+    ufunc = np.frompyfunc(
+        {"ReduceProd": op.mul, "ReduceSum": op.add, "ReduceMax": torch.sym_max, "ReduceMin": torch.sym_min}[node.op],
+        2,
+        1,
+    )
+    result = value.array
+    for axis in sorted(where, reverse=True):
+        result = np.asarray(ufunc.reduce(result, axis=axis, keepdims=bool(node.get("keepdims", 1))), dtype=object)
+    return _made(result, value.dtype)
+
+
+# Moving elements -----------------------------------------------------------------------------------------------------
+
+
+@known("Gather")
+def gather(node: NodeContext, data: Known, indices: Known) -> Any:
+    if not indices.is_concrete:
+        return NotImplemented
+    axis = node.axis(node["axis"], data.array.ndim)
+    size = data.array.shape[axis]
+    positions = [int(item) for item in indices.tolist()]
+    if any(not -size <= item < size for item in positions):
+        raise node.input_error(1, "an index lies outside the data", got=positions, allowed=f"{-size} to {size - 1}")
+    picked = np.take(data.array, np.array(positions, dtype=np.int64).reshape(indices.shape), axis=axis)
+    return Known(np.asarray(picked, dtype=object), data.dtype)
+
+
+@known("Concat")
+def concat(node: NodeContext, *values: Known) -> Any:
+    if any(value is None for value in values) or len({value.dtype for value in values}) > 1:
+        return NotImplemented
+    total = sum(value.array.size for value in values)
+    if total > LIMIT:
+        return NotImplemented
+    return Known(np.concatenate([value.array for value in values], axis=node.get("axis", 1)), values[0].dtype)
+
+
+@known("Slice")
+def slice_(node: NodeContext, data: Known, *rest: Known | None) -> Any:
+    if node.since < 10:
+        starts, ends, axes = node["starts"], node["ends"], node["axes"]
+        steps = None
+    else:
+        if any(item is not None and not item.is_concrete for item in rest):
+            return NotImplemented
+        lists = [item.tolist() if item is not None else None for item in (*rest, None, None)[:4]]
+        starts, ends, axes, steps = lists
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    if 0 in steps:
+        return NotImplemented
+    index: list[slice] = [slice(None)] * data.array.ndim
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis = node.axis(int(axis), data.array.ndim)
+        size = data.array.shape[axis]
+        # A backward slice to before the first element has no Python spelling but None.
+        stop = None if step < 0 and end < -size else int(end)
+        index[axis] = slice(int(start), stop, int(step))
+    return Known(data.array[tuple(index)], data.dtype)
+
+
+@known("Unsqueeze")
+def unsqueeze(node: NodeContext, data: Known, axes: Known | None = None) -> Any:
+    if data is None:
+        return NotImplemented
+    given = node["axes"] if axes is None else axes.tolist()
+    rank = data.array.ndim + len(given)
+    result = data.array
+    for axis in sorted(node.axes([int(item) for item in given], rank)):
+        result = np.expand_dims(result, axis)
+    return Known(result, data.dtype)
+
+
+@known("Squeeze")
+def squeeze(node: NodeContext, data: Known, axes: Known | None = None) -> Any:
+    given = node["axes"] if axes is None else axes.tolist()
+    where = None if given is None else tuple(node.axes([int(item) for item in given], data.array.ndim))
+    return Known(np.squeeze(data.array, axis=where), data.dtype)
+
+
+@known("Reshape")
+def reshape(node: NodeContext, data: Known, shape: Known | None = None) -> Any:
+    target = node["shape"] if shape is None else shape.tolist()
+    if any(not isinstance(item, int) for item in target) or 0 in target:
+        return NotImplemented
+    return Known(data.array.reshape(target), data.dtype)
+
+
+@known("Transpose")
+def transpose(node: NodeContext, data: Known) -> Any:
+    return Known(np.transpose(data.array, node["perm"]), data.dtype)
+
+
+@known("Split")
+def split(node: NodeContext, data: Known, sizes: Known | None = None) -> Any:
+    given = node["split"] if sizes is None else sizes.tolist()
+    axis = node.axis(node.get("axis", 0), data.array.ndim)
+    if given is None or any(not isinstance(item, int) for item in given) or sum(given) != data.array.shape[axis]:
+        return NotImplemented
+    parts = np.split(data.array, np.cumsum(given)[:-1], axis=axis)
+    return tuple(Known(part, data.dtype) for part in parts)
+
+
+@known("Expand")
+def expand(node: NodeContext, data: Known, shape: Known) -> Any:
+    if not shape.is_concrete:
+        return NotImplemented
+    target = np.broadcast_shapes(data.array.shape, tuple(shape.tolist()))
+    if math.prod(target) > LIMIT:
+        return NotImplemented
+    return Known(np.broadcast_to(data.array, target).copy(), data.dtype)
+
+
+@known("ConstantOfShape")
+def constant_of_shape(node: NodeContext, shape: Known) -> Any:
+    if not shape.is_concrete or any(item < 0 for item in shape.tolist()) or math.prod(shape.tolist()) > LIMIT:
+        return NotImplemented
+    value = node["value"]
+    fill = Known.of([0.0], torch.float32) if value is None else Known.from_tensor(value)
+    if fill is None:
+        return NotImplemented
+    array = np.empty(tuple(shape.tolist()), dtype=object)
+    array[...] = fill.item()
+    return Known(array, fill.dtype)
+
+
+@known("Range")
+def range_(node: NodeContext, start: Known, limit: Known, delta: Known) -> Any:
+    numbers = [start.item(), limit.item(), delta.item()]
+    if any(not isinstance(item, int) for item in numbers) or numbers[2] == 0:
+        return NotImplemented
+    values = range(*numbers)
+    return Known.of(list(values), start.dtype) if len(values) <= LIMIT else NotImplemented
+
+
+@known("ScatterND")
+def scatter_nd(node: NodeContext, data: Known, indices: Known, updates: Known) -> Any:
+    rows = indices.array.reshape(-1, indices.array.shape[-1]) if indices.array.ndim else indices.array
+    if not indices.is_concrete or node.get("reduction", "none") != "none" or rows.ndim != 2:
+        return NotImplemented
+    if rows.shape[1] != data.array.ndim:
+        return NotImplemented
+    result = data.array.copy()
+    for row, value in zip(rows, updates.array.reshape(-1), strict=True):
+        result[tuple(int(item) for item in row)] = value
+    return Known(result, data.dtype)

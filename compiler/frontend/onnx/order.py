@@ -1,0 +1,92 @@
+"""Order of nodes: every value made before it is read, made once, and no cycles."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Container, Iterator, Sequence
+
+from onnx import AttributeProto, GraphProto, NodeProto
+
+from ....runtime.errors import CaptureError, complaint
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The graphs among a node's attributes."""
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            yield attribute.g
+        elif attribute.type == AttributeProto.GRAPHS:
+            yield from attribute.graphs
+
+
+def reads(graph: GraphProto) -> list[str]:
+    """Every name a graph and the graphs inside it read, in order of appearance."""
+    names: dict[str, None] = {}
+    for node in graph.node:
+        names.update(dict.fromkeys(all_inputs(node)))
+    names.update(dict.fromkeys(info.name for info in graph.output))
+    return [name for name in names if name]
+
+
+def all_inputs(node: NodeProto) -> list[str]:
+    """A node's inputs and what its subgraphs read from outside."""
+    names = [name for name in node.input if name]
+    for graph in subgraphs(node):
+        made = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+        made.update(name for inner in graph.node for name in inner.output)
+        names.extend(name for name in reads(graph) if name not in made)
+    return names
+
+
+def ordered(nodes: Sequence[NodeProto], made: Container[str], graph: str) -> list[tuple[int, NodeProto]]:
+    """Nodes with their positions in the file, sorted so that values are made before they are read.
+
+    The file's own order is kept where it is one, as the format demands.
+
+    Raises:
+        CaptureError: a cycle, or a value made twice.
+    """
+    producer: dict[str, int] = {}
+    for position, node in enumerate(nodes):
+        for name in node.output:
+            if not name:
+                continue
+            if name in producer or name in made:
+                raise CaptureError(
+                    complaint(
+                        "a value is made twice",
+                        where=f"node {node.name or node.op_type!r} of graph {graph!r}",
+                        got=repr(name),
+                        next_step="give every value a name of its own",
+                    )
+                )
+            producer[name] = position
+    needs = [{producer[name] for name in all_inputs(node) if name in producer} for node in nodes]
+    if all(other < position for position, others in enumerate(needs) for other in others):
+        return list(enumerate(nodes))
+    readers: dict[int, list[int]] = {}
+    for position, others in enumerate(needs):
+        for other in others:
+            readers.setdefault(other, []).append(position)
+    waiting = [len(others) for others in needs]
+    ready = deque(position for position, count in enumerate(waiting) if count == 0)
+    result: list[tuple[int, NodeProto]] = []
+    while ready:
+        position = ready.popleft()
+        result.append((position, nodes[position]))
+        for reader in readers.get(position, ()):
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                ready.append(reader)
+    if len(result) < len(nodes):
+        left = [nodes[i].name or f"{nodes[i].op_type}_{i}" for i, count in enumerate(waiting) if count > 0]
+        raise CaptureError(
+            complaint(
+                "the graph has a cycle",
+                where=f"graph {graph!r}",
+                got=", ".join(map(repr, left[:6])) + (f" and {len(left) - 6} more" if len(left) > 6 else ""),
+                allowed="nodes that read only what earlier nodes make",
+                next_step="express loops with Loop or Scan",
+            )
+        )
+    return result

@@ -1,0 +1,76 @@
+"""Nodes against the schemas of the onnx package: number of inputs and outputs, attributes and their types."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from onnx import AttributeProto, NodeProto, defs
+
+from ....runtime.errors import CaptureError, complaint
+
+
+@cache
+def schema_of(op: str, domain: str, opset: int) -> defs.OpSchema | None:
+    """The schema of an operator in an opset, or None where the onnx package has none."""
+    try:
+        return defs.get_schema(op, opset, domain)
+    except defs.SchemaError:
+        return None
+
+
+def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> None:
+    """Check what a schema says about a node.
+
+    Raises:
+        CaptureError: wrong number of inputs or outputs; an attribute missing, unknown, given twice or of a wrong type.
+    """
+    given: dict[str, int] = {}
+    for attribute in node.attribute:
+        if attribute.name in given:
+            raise CaptureError(complaint("an attribute is given twice", where=where, got=repr(attribute.name)))
+        given[attribute.name] = attribute.type
+        if attribute.ref_attr_name:
+            raise CaptureError(
+                complaint("an attribute refers to a function's, outside any function", where=where, got=attribute.name)
+            )
+    if schema is None:
+        return
+    for what, count, low, high in (
+        ("inputs", len(node.input), schema.min_input, schema.max_input),
+        ("outputs", len(node.output), schema.min_output, schema.max_output),
+    ):
+        if not low <= count <= high:
+            limits = f"{low} to {high}" if low != high else f"{low}"
+            raise CaptureError(complaint(f"wrong number of {what}", where=where, got=count, allowed=limits))
+    for position, name in enumerate(node.input):
+        spec = schema.inputs[min(position, len(schema.inputs) - 1)] if schema.inputs else None
+        if not name and spec is not None and spec.option == defs.OpSchema.FormalParameterOption.Single:
+            raise CaptureError(
+                complaint("a required input is missing", where=where, got=f"input {position} ({spec.name})")
+            )
+    for name, kind in given.items():
+        spec = schema.attributes.get(name)
+        if spec is None:
+            # Exporters leave attributes of older opsets behind; an operator that reads none of them is not harmed,
+            # but one whose meaning they would change is.
+            raise CaptureError(
+                complaint(
+                    "an attribute is unknown to the operator",
+                    where=where,
+                    got=repr(name),
+                    allowed=", ".join(sorted(schema.attributes)) or "no attributes",
+                    next_step="export the model again for the opset it declares",
+                )
+            )
+        if int(spec.type) != kind and kind != AttributeProto.UNDEFINED:
+            raise CaptureError(
+                complaint(
+                    "an attribute has the wrong type",
+                    where=where,
+                    got=f"{name!r} as {AttributeProto.AttributeType.Name(kind)}",
+                    allowed=spec.type.name,
+                )
+            )
+    for name, spec in schema.attributes.items():
+        if spec.required and name not in given:
+            raise CaptureError(complaint("a required attribute is missing", where=where, got=repr(name)))
