@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ....runtime.errors import CaptureError, InputError, LightloomError, complaint
+from ....runtime.errors import InputError, LightloomError, complaint
 from .known import Known, Value
 from .node import NodeContext
 from .registry import Entry, known_rule
@@ -316,6 +316,3 @@ def _dead_after(steps: Sequence[Step], kept: set[int]) -> list[tuple[int, ...]]:
         if slot not in kept:
             dead[position].append(slot)
     return [tuple(slots) for slots in dead]
-
-
-__all__ = ["CaptureError", "InputInfo", "OnnxGraph", "OnnxModule", "OnnxNode", "Step"]
