@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from .errors import LightloomError, complaint
+from .quantized import QUANTIZED
 from .values import Arg, Ref, Token
 
 _ELEMENTWISE = """
@@ -68,7 +69,10 @@ norm.Scalar norm.ScalarOpt_dim linalg_vector_norm.default
 
 _MATRIX = """
 linear.default matmul.default mm.default bmm.default addmm.default baddbmm.default addbmm.default mv.default
-addmv.default dot.default outer.default einsum.default bilinear.default kron.default
+addmv.default dot.default vdot.default inner.default tensordot.default linalg_vecdot.default linalg_matmul.default
+linalg_multi_dot.default chain_matmul.default outer.default einsum.default bilinear.default kron.default
+_int_mm.default _weight_norm.default _weight_norm_interface.default
+fake_quantize_per_tensor_affine.default fake_quantize_per_channel_affine.default
 conv1d.default conv1d.padding conv2d.default conv2d.padding conv3d.default conv3d.padding
 conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input convolution.default
 scaled_dot_product_attention.default _scaled_dot_product_flash_attention_for_cpu.default
@@ -177,7 +181,7 @@ _GROUPS = (
     _CREATION,
 )
 
-ALLOWED: frozenset[str] = frozenset(name for group in _GROUPS for name in group.split()) | frozenset(_PYTHON)
+ALLOWED: frozenset[str] = frozenset({*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED})
 """Every op a host step may name."""
 
 # A flag of these names turns on training: random masks, or running statistics written in place.
@@ -213,7 +217,8 @@ def resolve(op: str) -> Callable[..., Any]:
     """The function behind an op of the allow-list.
 
     Args:
-        op: ``<name>.<overload>`` of ``torch.ops.aten``, or ``py.<name>`` for arithmetic on sizes.
+        op: ``<name>.<overload>`` of ``torch.ops.aten``, ``py.<name>`` for arithmetic on sizes, or an op of
+            :mod:`.quantized` with its library's name before it.
 
     Returns:
         A callable that writes to none of its arguments.
@@ -233,6 +238,8 @@ def resolve(op: str) -> Callable[..., Any]:
         )
     if op in _PYTHON:
         return _PYTHON[op]
+    if op in QUANTIZED:
+        return QUANTIZED[op]
     op = _INSTEAD.get(op, _ZEROED.get(op, op))
     name, overload = op.split(".")
     packet = getattr(torch.ops.aten, name, None)

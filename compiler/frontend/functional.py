@@ -62,7 +62,8 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
 
 
 def _name(op: torch._ops.OpOverload) -> str:
-    return f"{op._opname}.{op._overloadname}"
+    name = f"{op._opname}.{op._overloadname}"
+    return name if op.namespace == "aten" else f"{op.namespace}.{name}"
 
 
 def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int]) -> bool:
