@@ -27,10 +27,13 @@ from .frontend import capture
 from .ir import Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
-from .programming import check_programmable
+from .programming import RULES
 
 CHUNK_BYTES = 8 << 20
 """Bytes of float64 weights that tile passes work on at a time."""
+
+SEARCHED_TILES = 64
+"""Tiles at a time where phases are searched for, which takes long: progress shows."""
 
 _OVERRIDABLE = ("encoding.", "detection.", "mesh.phase_bits", "mesh.attenuator_bits")
 Progress = Callable[[str, int, int], None]
@@ -79,7 +82,6 @@ def compile_model(
         raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
     if stop_after is None:
         _check_calibration(target, options, calibration)
-        check_programmable(target.mesh.topology)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
     run = _Run(target, options, dump, progress)
     graph, batch, method = run.capture(model, example_inputs)
@@ -231,6 +233,8 @@ class _Run:
                 spec = step.spec(spec, target)
             laid_out = grid(weights[name], spec)
             chunk = max(1, CHUNK_BYTES // (8 * spec.ports**2))
+            if spec.topology not in RULES:
+                chunk = min(chunk, SEARCHED_TILES)
             parts: list[dict[str, np.ndarray]] = []
             # a bank without tiles still gets its (empty) columns
             for first in range(0, max(1, spec.tiles), chunk):

@@ -9,6 +9,7 @@ print(program.explain(), program.report(), sep="\\n")
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +21,7 @@ from .runtime.errors import (
     DeviceError,
     InputError,
     LightloomError,
+    LightloomWarning,
     TargetError,
     VerifyError,
 )
@@ -55,6 +57,7 @@ def compile(
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     calibration: Iterable[object] | None = None,
     strict: bool = False,
+    mesh_tolerance: float | None = 1e-8,
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
 ) -> Program:
@@ -69,6 +72,8 @@ def compile(
             (``{"fc": {"encoding.dac_bits": 6}}``); of encoding, detection, phase and attenuator bits.
         calibration: Inputs (tensors or tuples of tensors) to take ranges from, where the target's are static.
         strict: Raise if any op that multiplies and accumulates has to stay on the host.
+        mesh_tolerance: For mesh families whose phases are searched for (fldzhyan, butterfly, ...): the largest error of
+            an element of a mesh's unitary that is accepted; None takes the best found, and warns.
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
         progress: Called with (pass, done, total).
 
@@ -83,7 +88,7 @@ def compile(
     from .compiler.pipeline import compile_model
     from .program import Program
 
-    options = _options(exclude, overrides, strict)
+    options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance)
     result = compile_model(
         model,
         example_inputs,
@@ -144,6 +149,7 @@ __all__ = [
     "DeviceError",
     "InputError",
     "LightloomError",
+    "LightloomWarning",
     "Program",
     "Target",
     "TargetError",

@@ -15,7 +15,7 @@ import torch
 
 from . import fixedpoint
 from .errors import InputError, complaint
-from .meshes import Mesh, mesh
+from .meshes import Mesh, tile_mesh
 from .meshes.gauge import expand
 from .optics.noise import normals
 from .program import BankSpec, TileBank
@@ -34,7 +34,7 @@ CHUNK_BYTES = 32 << 20
 
 def bank_mesh(bank: TileBank) -> Mesh:
     """The topology of a bank's meshes."""
-    return mesh(bank.spec.topology, bank.spec.ports)
+    return tile_mesh(bank.spec)
 
 
 def bank_phases(bank: TileBank, side: str, exact: bool = False, tiles: slice | None = None) -> np.ndarray:
@@ -66,6 +66,11 @@ def bank_attenuation(bank: TileBank, exact: bool = False, tiles: slice | None = 
     bits = None if exact else bank.spec.attenuator_bits
     words = np.asarray(bank.columns["attenuation"][tiles or slice(None)])
     return fixedpoint.realised_attenuation(fixedpoint.attenuator_codes(words, bits), bits)
+
+
+def on_every_port(layout: Mesh, attenuation: np.ndarray) -> np.ndarray:
+    """Attenuations (T, n) of a tile as those of its mesh's ports: what is below the tile's ports is blocked."""
+    return np.pad(attenuation, ((0, 0), (0, layout.ports - attenuation.shape[1])))
 
 
 def splitter_errors(target: Target, core: int, side: str, layout: Mesh) -> np.ndarray | None:
@@ -140,13 +145,13 @@ def effective_matrices(
         found = tile_matrices(
             layout,
             phases["left"],
-            bank_attenuation(bank, ideal, rows),
+            on_every_port(layout, bank_attenuation(bank, ideal, rows)),
             phases["right"],
             splitters["left"],
             splitters["right"],
             part="real" if real else "complex",
         )
-        out[start : start + len(index)] = torch.from_numpy(found)
+        out[start : start + len(index)] = torch.from_numpy(found[:, : spec.ports, : spec.ports])
     if ideal:
         return out
     planes = out if real else torch.view_as_real(out)

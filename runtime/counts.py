@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .meshes import mesh
-from .program import BankSpec, MatrixStep, ProgramBody, StepCost, TileBank
+from .meshes import tile_mesh
+from .program import BankSpec, HostStep, ProgramBody, RecurrentStep, StepCost, TileBank
 from .targets.schema import MeshSpec, Target
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _overlaps(bank: TileBank) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 
 def settings_per_tile(spec: MeshSpec | BankSpec) -> int:
     """Phase shifters and attenuators of one tile: two meshes and one attenuator a port."""
-    return 2 * mesh(spec.topology, spec.ports).phases + spec.ports
+    return 2 * tile_mesh(spec).phases + spec.ports
 
 
 def number_bytes(bits: int | None) -> int:
@@ -175,29 +175,46 @@ def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
     seconds = schedule.end_s - schedule.start_s
     for step, events in zip(body.steps, schedule.by_step, strict=True):
         cost = body.costs[step.name]
-        if not isinstance(step, MatrixStep):
+        if isinstance(step, HostStep):
             found[step.name] = StepCounts(Counts(), host_counts(cost, schedule.batch), 0.0, 0.0)
             continue
-        bank = body.banks[step.bank]
         kinds = schedule.kind[events]
         configures, streams = events[kinds == 0], events[kinds == 1]
-        vectors, tiles = schedule.vectors[streams], schedule.tile[streams]
-        execution = stream_counts(
-            body.target_for(step.bank),
-            int(vectors.sum()),
-            int((vectors * active_rows(bank)[tiles]).sum()),
-            int((vectors * active_cols(bank)[tiles]).sum()),
-        )
+        configuration, execution = Counts(), Counts()
+        first = 0  # of the tiles of a bank, counted through all banks of the step
+        for name in step.banks:
+            bank = body.banks[name]
+            own = [rows[_between(schedule.tile[rows], first, bank.spec.tiles)] for rows in (configures, streams)]
+            configuration += configure_counts(bank.spec, len(own[0]))
+            execution += window_counts(body, name, schedule.tile[own[1]] - first, schedule.vectors[own[1]])
+            first += bank.spec.tiles
         if step.bias is not None:
-            biases = schedule.batch * cost.vectors * bank.spec.groups * bank.spec.rows
-            execution += Counts(accumulations=biases)
+            spec = body.banks[step.bank].spec
+            execution += Counts(accumulations=schedule.batch * cost.vectors * spec.groups * spec.rows)
+        if isinstance(step, RecurrentStep):
+            execution += host_counts(StepCost(0, 0, cost.elements), schedule.batch)
         found[step.name] = StepCounts(
-            configure_counts(bank.spec, len(configures)),
+            configuration,
             execution,
             float(seconds[configures].sum()),
             float(seconds[streams].sum()),
         )
     return found
+
+
+def window_counts(body: ProgramBody, bank: str, tiles: np.ndarray, vectors: np.ndarray) -> Counts:
+    """Counts of windows of ``vectors`` (W,) through ``tiles`` (W,) of a bank."""
+    table = body.banks[bank]
+    return stream_counts(
+        body.target_for(bank),
+        int(vectors.sum()),
+        int((vectors * active_rows(table)[tiles]).sum()),
+        int((vectors * active_cols(table)[tiles]).sum()),
+    )
+
+
+def _between(values: np.ndarray, first: int, count: int) -> np.ndarray:
+    return (values >= first) & (values < first + count)
 
 
 def run_counts(body: ProgramBody, schedule: Schedule) -> Counts:

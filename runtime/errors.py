@@ -37,6 +37,10 @@ class DeviceError(LightloomError):
     """A device refused a request or broke its protocol."""
 
 
+class LightloomWarning(UserWarning):
+    """Something the user should know about a result that is still what was asked for."""
+
+
 def complaint(what: str, *, where: str = "", got: object = None, allowed: str = "", next_step: str = "") -> str:
     """Compose an error text: what, where, got, allowed, next step; empty parts are left out."""
     text = what if not where else f"{what} (at {where})"

@@ -30,6 +30,7 @@ class BankSpec:
     All-zero tiles are not in the table (``tiles < groups * grid_rows * grid_cols``).
     A part of packed small kernels is itself block-diagonal: ``blocks`` equal blocks of
     ``rows / blocks x cols / blocks`` weights, zeros elsewhere, so that neighbouring blocks share tiles.
+    ``layers``: windows of the meshes, where the family takes them as an option.
     """
 
     name: str
@@ -42,6 +43,7 @@ class BankSpec:
     phase_bits: int | None = None
     attenuator_bits: int | None = None
     blocks: int = 1
+    layers: int | None = None
 
     @property
     def grid_rows(self) -> int:

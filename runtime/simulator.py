@@ -12,10 +12,10 @@ from torch import Tensor
 from . import fixedpoint
 from .bankloop import ChipArithmetic
 from .bankloop.arithmetic import adc_codes, add_noise
-from .banks import GRID, SIDES, phase_errors, splitter_errors
+from .banks import GRID, SIDES, on_every_port, phase_errors, splitter_errors
 from .device import ConfigureRequest, ConfigureResponse, Header, StreamRequest, StreamResponse, statistics
 from .errors import DeviceError, complaint
-from .meshes import mesh
+from .meshes import tile_mesh
 from .optics.noise import counter_keys, normal_pairs, stream_key
 from .protocol import Session
 from .slicing.cpu import tile_matrices
@@ -59,7 +59,7 @@ class SimulatorDevice:
         self.ideal = ideal
         self.dtype = dtype
         self._layer_targets = dict(layer_targets or {})
-        self._mesh = mesh(target.mesh.topology, target.mesh.ports)
+        self._mesh = tile_mesh(target.mesh)
         self._session = Session(target.mesh.cores, target.mesh.ports)
         self._cores: dict[int, _Core] = {}
         self._windows: dict[int, StreamResponse] = {}
@@ -142,13 +142,14 @@ class SimulatorDevice:
         found = tile_matrices(
             layout,
             phases["left"],
-            fixedpoint.realised_attenuation(request.attenuators[None], request.attenuator_bits),
+            on_every_port(layout, fixedpoint.realised_attenuation(request.attenuators[None], request.attenuator_bits)),
             phases["right"],
             splitters["left"],
             splitters["right"],
             part="complex" if intensity else "real",
         )
-        matrix = torch.from_numpy(found)[0]
+        ports = target.mesh.ports
+        matrix = torch.from_numpy(found)[0, :ports, :ports].contiguous()
         if not self.ideal:
             planes = torch.view_as_real(matrix) if intensity else matrix
             planes.mul_(GRID).round_().div_(GRID)
@@ -169,7 +170,7 @@ class SimulatorDevice:
         vector = torch.arange(header.batch, header.batch + vectors)
         counters = vector * (groups * columns) + group * columns + column
         k0, k1 = counter_keys(stream_key(self.seed, header.step), counters)
-        ports = self._mesh.ports
+        ports = self.target.mesh.ports
         rows = torch.arange(row * ports, (row + 1) * ports)
         return torch.stack(normal_pairs(k0[:, None], k1[:, None], rows)[:rails])
 

@@ -94,6 +94,8 @@ def _show_bank(bank: Bank) -> str:
     ]
     if spec.blocks > 1:
         fields.append(("blocks", spec.blocks))
+    if spec.layers is not None:
+        fields.append(("layers", spec.layers))
     head = ", ".join(f"{key}={show_arg(value)}" for key, value in fields)
     columns = ", ".join(
         f"{column.name}: {column.dtype}[{', '.join(map(str, column.shape))}]" for column in bank.columns

@@ -30,7 +30,7 @@ def table(options: Options) -> tuple[Pass, ...]:
         Tile(),
         Shift(),
         Decompose(),
-        ProgramMeshes(),
+        ProgramMeshes(options),
         Quantize(),
         Ranges(),
     )

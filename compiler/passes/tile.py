@@ -46,7 +46,7 @@ def _short(dtype: np.dtype[np.generic]) -> str:
 def _table(matrix: Matrix, weight: torch.Tensor, target: Target) -> TileBank:
     mesh = target.mesh
     shape = (matrix.groups, matrix.rows, matrix.cols)
-    spec = BankSpec(matrix.name, mesh.topology, mesh.ports, *shape, tiles=0, blocks=matrix.blocks)
+    spec = BankSpec(matrix.name, mesh.topology, mesh.ports, *shape, tiles=0, blocks=matrix.blocks, layers=mesh.layers)
     if spec.blocks > 1:
         place = packed_places(weight, spec)
     else:

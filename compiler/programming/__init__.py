@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ...runtime.errors import CompileError, complaint
-from ...runtime.meshes import UNIVERSAL, mesh
+from ...runtime.meshes import mesh
 from . import clements, clements_bell, diamond, reck
 from .numerical import NumericalSettings, program_numerically
 from .settings import GaugeSettings, MeshSettings, PhaseSettings
@@ -62,32 +62,6 @@ def program_unitaries(topology: str, matrices: np.ndarray, *, tolerance: float =
     return RULES[topology](stack)
 
 
-def check_programmable(topology: str, where: str = "mesh.topology") -> None:
-    """Refuse a chip whose meshes cannot hold the factors of arbitrary tiles.
-
-    Raises:
-        CompileError: the family is not in ``meshes.UNIVERSAL``; the message says why and what to take.
-    """
-    if topology in UNIVERSAL:
-        return
-    if topology == "diamond":
-        reason = "2 n - 2 waveguides of a diamond hold unitaries of n ports only"
-    elif topology in ("fldzhyan", "fldzhyan_bell"):
-        reason = "its phases follow from no rule, and thousands of tiles cannot each be searched for"
-    else:
-        reason = "it has fewer phases than a unitary of its ports"
-    raise CompileError(
-        complaint(
-            "A network cannot be compiled for this mesh, whose tiles must hold any matrix",
-            where=where,
-            got=f"{topology!r}: {reason}",
-            allowed=", ".join(sorted(UNIVERSAL)),
-            next_step="choose one of these; program_numerically and the trainable networks of lightloom.models "
-            "take every topology",
-        )
-    )
-
-
 __all__ = [
     "RULES",
     "GaugeSettings",
@@ -95,7 +69,6 @@ __all__ = [
     "NumericalSettings",
     "PhaseSettings",
     "Rule",
-    "check_programmable",
     "nearest_unitary",
     "program_numerically",
     "program_unitaries",

@@ -36,7 +36,8 @@ def check_body(body: ProgramBody, *, where: str) -> None:
     for name, target in body.layer_targets.items():
         if name not in body.banks:
             raise fault("A layer's target is for a bank that does not exist", where, name, shorten(list(body.banks)))
-        if (target.mesh.ports, target.mesh.topology) != (body.target.mesh.ports, body.target.mesh.topology):
+        shapes = [(chip.mesh.topology, chip.mesh.ports, chip.mesh.layers) for chip in (target, body.target)]
+        if shapes[0] != shapes[1]:
             raise fault("A layer's target has another mesh than the chip", where, name, "the chip's mesh")
     for name, tensor in body.constants.items():
         if tensor.layout != torch.strided or tensor.dtype not in DTYPES.values():

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..counts import tile_weights
 from ..errors import TargetError
-from ..meshes import TOPOLOGIES, Mesh, mesh
+from ..meshes import TOPOLOGIES, Mesh, tile_mesh
 from ..program import BankSpec, TileBank
 from ..targets.schema import Target
 from .codec import fault
@@ -33,7 +33,7 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
         raise fault("A bank and its spec have different names", place, spec.name)
     _check_spec(spec, place)
     chip = target.mesh
-    if (spec.topology, spec.ports) != (chip.topology, chip.ports):
+    if (spec.topology, spec.ports, spec.layers) != (chip.topology, chip.ports, chip.layers):
         got, allowed = f"{spec.topology} of {spec.ports} ports", f"{chip.topology} of {chip.ports} ports"
         raise fault("A bank is for another mesh than the chip's", place, got, allowed)
     # The narrow columns first: they prove that the file really holds a table of this width before
@@ -44,7 +44,7 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
         raise fault("A column is missing", place, sorted(needed.keys() - given), ", ".join(needed))
     _check_columns(bank, needed, place)
     try:
-        topology = mesh(spec.topology, spec.ports)
+        topology = tile_mesh(spec)
     except TargetError as error:
         raise fault("A mesh that cannot be built", place, str(error)) from error
     phases = _phase_columns(spec, topology, given)
@@ -101,7 +101,7 @@ def _phase_columns(spec: BankSpec, topology: Mesh, given: set[str]) -> Columns:
         if f"{side}.phases" in given or not topology.has_gauge:
             columns[f"{side}.phases"] = (word, (spec.tiles, topology.phases))
         else:
-            packed = -(-(topology.cells + spec.ports) // 8)
+            packed = -(-(topology.cells + topology.ports) // 8)
             columns[f"{side}.theta"] = (word, (spec.tiles, topology.cells))
             columns[f"{side}.sign"] = (byte, (spec.tiles, packed))
     return columns

@@ -94,6 +94,7 @@ class BankEntry(Entry):
     phase_bits: Bits
     attenuator_bits: Bits
     blocks: Size = 1
+    layers: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
     columns: dict[str, str]
 
 

@@ -120,6 +120,7 @@ def _bank(entry: BankEntry, pool: dict[str, np.ndarray], where: str) -> TileBank
         phase_bits=entry.phase_bits,
         attenuator_bits=entry.attenuator_bits,
         blocks=entry.blocks,
+        layers=entry.layers,
     )
     columns: dict[str, np.ndarray] = {}
     for column, name in entry.columns.items():

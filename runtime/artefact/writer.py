@@ -111,6 +111,7 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
                 "phase_bits": spec.phase_bits,
                 "attenuator_bits": spec.attenuator_bits,
                 "blocks": spec.blocks,
+                "layers": spec.layers,
                 "columns": columns,
             }
         )

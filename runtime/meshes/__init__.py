@@ -7,13 +7,14 @@ from difflib import get_close_matches
 from functools import lru_cache
 from inspect import signature
 from types import MappingProxyType
+from typing import Protocol
 
 from ..errors import TargetError, complaint
 from .base import CELL_KINDS, CellKind, Mesh
 from .butterfly import butterfly
 from .clements import clements, rectangular
 from .clements_bell import clements_bell
-from .diamond import diamond
+from .diamond import diamond, diamond_ports
 from .fldzhyan import fldzhyan, fldzhyan_bell
 from .reck import reck
 
@@ -77,4 +78,24 @@ def mesh(topology: str, ports: int, **options: int) -> Mesh:
     return build(ports, **options)
 
 
-__all__ = ["CELL_KINDS", "TOPOLOGIES", "UNIVERSAL", "CellKind", "Mesh", "mesh"]
+class TileShape(Protocol):
+    """What says which mesh a tile needs: a target's ``mesh``, or the spec of a bank."""
+
+    @property
+    def topology(self) -> str: ...
+    @property
+    def ports(self) -> int: ...
+    @property
+    def layers(self) -> int | None: ...
+
+
+def tile_mesh(shape: TileShape) -> Mesh:
+    """The mesh that holds a unitary of ``shape.ports``: as wide, but for the diamond, which takes 2 n - 2 waveguides.
+
+    The tile's ports are the upper ones; what light strays to the others is lost between the two meshes of a tile.
+    """
+    ports = diamond_ports(shape.ports) if shape.topology == "diamond" else shape.ports
+    return mesh(shape.topology, ports) if shape.layers is None else mesh(shape.topology, ports, layers=shape.layers)
+
+
+__all__ = ["CELL_KINDS", "TOPOLOGIES", "UNIVERSAL", "CellKind", "Mesh", "TileShape", "mesh", "tile_mesh"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import complaint
+from ..errors import TargetError, complaint
 from .edit import field_names, numbers
 from .faults import close_names, unknown_field
 
@@ -46,6 +46,8 @@ def contradictions(target: Target) -> list[str]:
                 next_step=close_names(mesh.topology, topologies),
             )
         )
+    else:
+        faults += _impossible_mesh(target)
     known = [f"{part}.{name}" for part, names in field_names(type(target)).items() if part for name in names]
     present = numbers(target)
     for path in target.provenance:
@@ -60,6 +62,20 @@ def contradictions(target: Target) -> list[str]:
                 )
             )
     return faults
+
+
+def _impossible_mesh(target: Target) -> list[str]:
+    """Ports or layers that the family does not have; the error of the family itself."""
+    from .. import meshes
+
+    mesh = target.mesh
+    if mesh.layers is None and mesh.topology != "butterfly":
+        return []  # every other family takes any number of ports: nothing to build here
+    try:
+        meshes.tile_mesh(mesh)
+    except TargetError as error:
+        return [str(error)]
+    return []
 
 
 def _topologies() -> list[str]:

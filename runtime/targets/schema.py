@@ -63,6 +63,7 @@ class MeshSpec(Part):
     topology: str = "clements"
     ports: int = Field(ge=1, le=4096)
     cores: int = Field(ge=1)
+    layers: int | None = Field(default=None, ge=1)  # windows, for the families whose depth is an option
     phase_bits: Bits = None
     attenuator_bits: Bits = None
     phase_error_rad: NonNegative = 0.0  # std of the Gaussian error of each shifter, new each configuration
