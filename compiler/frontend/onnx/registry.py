@@ -44,6 +44,7 @@ class Entry:
 _TABLE: dict[tuple[str, str], list[Entry]] = {}
 _KNOWN: dict[tuple[str, str], Function] = {}
 _FAMILIES = (
+    "activation",
     "attention",
     "control",
     "convolution",
