@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
-from . import reference, triton_engine
+from . import blocked, reference, triton_engine
 from .batches import Batch, arrange
 from .cells import cell_matrices, screen_phasors
 from .general import CellMesh
@@ -122,6 +122,6 @@ def _any_cells(mesh: Mesh, batch: Batch, gain: Tensor | None) -> Tensor:
 
 
 ENGINES: Mapping[str, Callable[[Tensor, Tensor, Mesh, Imperfections], Tensor]] = MappingProxyType(
-    {"cpu": _cpu, "torch": _torch, "triton": triton_engine.propagate}
+    {"cpu": _cpu, "torch": _torch, "triton": triton_engine.propagate, "blocked": blocked.propagate}
 )
 """Every engine by name: (fields, realised phases, mesh, imperfections) -> fields."""

@@ -23,13 +23,14 @@ _CHECKPOINT_BLOCK = 64
 
 
 class CellMesh(torch.autograd.Function):
-    """``apply(fields (T, B, n), cells (T, cells, 4), final (T, n), mesh)``, all complex of one dtype.
+    """``apply(fields (T, B, n), cells (T, cells, 4), final (T, n), mesh, lossless=False)``, all complex of one dtype.
 
-    ``cells`` holds m00, m01, m10, m11 of every cell, ``final`` the diagonal behind the last window.
+    ``cells`` holds m00, m01, m10, m11 of every cell, ``final`` the diagonal behind the last window. ``lossless``: the
+    caller knows that no cell loses light, and nobody needs to look.
     """
 
     @staticmethod
-    def forward(ctx: Any, fields: Tensor, cells: Tensor, final: Tensor, mesh: Mesh) -> Tensor:
+    def forward(ctx: Any, fields: Tensor, cells: Tensor, final: Tensor, mesh: Mesh, lossless: bool = False) -> Tensor:
         """Fields behind the meshes."""
         source = reals(fields)
         tables = _tables(cells), final.detach().resolve_conj().to(torch.complex128).contiguous().numpy()
@@ -38,7 +39,8 @@ class CellMesh(torch.autograd.Function):
         order = plan(mesh)
         spread_units(kernel.forward, len(source), blocks, order, order.cell, *tables, source, out)
         result = complexes(out)
-        ctx.checkpoints = any(ctx.needs_input_grad[1:3]) and loss_db(mesh, tables[0]) > REVERSIBLE_DB
+        wanted = any(ctx.needs_input_grad[1:3])
+        ctx.checkpoints = wanted and not lossless and loss_db(mesh, tables[0]) > REVERSIBLE_DB
         ctx.save_for_backward(fields if ctx.checkpoints else result, final)
         ctx.mesh, ctx.blocks, ctx.tables = mesh, blocks, tables
         return result
@@ -56,7 +58,7 @@ class CellMesh(torch.autograd.Function):
         if not any(ctx.needs_input_grad[1:3]):
             tables = order.cell, table, ends_of, incoming, to_fields
             spread_units(kernel.field_gradients, tiles, blocks, order, *tables)
-            return complexes(to_fields), None, None, None
+            return complexes(to_fields), None, None, None, None
         stops, inverse = np.zeros(1, dtype=np.int64), np.empty_like(table)
         if not ctx.checkpoints:
             kernel.inverses(table.reshape(-1, 8), inverse.reshape(-1, 8))
@@ -73,6 +75,7 @@ class CellMesh(torch.autograd.Function):
             complexes(to_fields) if ctx.needs_input_grad[0] else None,
             complexes(to_cells),
             complexes(ends.sum(axis=1)).to(final.dtype),
+            None,
             None,
         )
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
-from .cells import cell_matrices, screen_phasors
+from .cells import Elements, cell_matrices, screen_phasors
 
 
 def propagate(
@@ -50,7 +50,13 @@ def propagate(
     dtype = fields.dtype
     cell_gain = _gain(cell_loss_db, fields)
     bypass_gain = _gain(bypass_loss(cell_loss_db, bypass_loss_db), fields)
-    m00, m01, m10, m11 = cell_matrices(mesh, phases_rad, splitter_error_rad, cell_gain, dtype)
+    elements = cell_matrices(mesh, phases_rad, splitter_error_rad, cell_gain, dtype)
+    return through_windows(mesh, elements, fields, bypass_gain) * screen_phasors(mesh, phases_rad, dtype)
+
+
+def through_windows(mesh: Mesh, elements: Elements, fields: Tensor, bypass_gain: Tensor | None = None) -> Tensor:
+    """Fields (..., n) behind the last window, before the screen; elements (..., cells) each."""
+    m00, m01, m10, m11 = elements
     for first, last, upper, lower, bypass, order in _window_ports(mesh, fields.device):
         top, bottom = fields.index_select(-1, upper), fields.index_select(-1, lower)
         cells = slice(first, last)
@@ -61,7 +67,7 @@ def propagate(
             passing = passing * bypass_gain
         passing = passing.expand(*out_top.shape[:-1], passing.shape[-1])
         fields = torch.cat([out_top, out_bottom, passing], dim=-1).index_select(-1, order)
-    return fields * screen_phasors(mesh, phases_rad, dtype)
+    return fields
 
 
 def transfer_matrix(

@@ -78,14 +78,23 @@ def propagate(fields: Tensor, phases: Tensor, mesh: Mesh, chip: Imperfections) -
     batch = arrange(fields, phases, chip.splitter_error_rad, extra)
     dtype = fields.dtype
     elements = cell_matrices(mesh, batch.phases, batch.errors, batch.gain, dtype)
-    parts = [
-        part.expand(len(batch.fields), mesh.cells) for element in elements for part in (element.real, element.imag)
-    ]
-    out = _Cells.apply(batch.fields, torch.stack(parts, 1), mesh, matched)
+    cells = torch.stack([element.expand(len(batch.fields), mesh.cells) for element in elements], dim=-1)
+    out = through_cells(batch.fields, cells, mesh, matched)
     gain = 10 ** (-bypass_loss * mesh.depth / 20)
     final = screen_phasors(mesh, batch.phases, dtype).unsqueeze(-2)
     out = batch.restore(out * final)
     return out * gain if not isinstance(gain, Tensor) else out * gain.to(dtype)
+
+
+def through_cells(fields: Tensor, cells: Tensor, mesh: Mesh, lossless: bool) -> Tensor:
+    """Fields (T, B, n) behind the last window of T meshes, before their screens, complex of one dtype.
+
+    Args:
+        cells: complex (T, cells, 4), m00, m01, m10, m11 of every cell.
+        lossless: whether no cell loses light, so that fields can be recomputed through inverse cells.
+    """
+    numbers = torch.view_as_real(cells.resolve_conj()).permute(0, 2, 3, 1)
+    return _Cells.apply(fields, numbers.reshape(len(cells), 8, mesh.cells), mesh, lossless)
 
 
 def _check(fields: Tensor, phases: Tensor) -> None:

@@ -40,14 +40,14 @@ def chip(case, layout, dtype, tiles):
     }[case]
 
 
-def compare(layout, case, dtype, tiles=2, batch=5):
+def compare(layout, case, dtype, tiles=2, batch=5, engine="cpu"):
     phases = leaf(tiles, 1, layout.phases, dtype=dtype, scale=3.0)
     fields = leaf(tiles, batch, layout.ports, dtype=dtype.to_complex())
     weights = torch.randn(tiles, batch, layout.ports, dtype=dtype.to_complex())
     imperfections, leaves = chip(case, layout, dtype, tiles)
     results = []
-    for engine in ("torch", "cpu"):
-        out = propagate(fields, phases, layout, imperfections, engine)
+    for name in ("torch", engine):
+        out = propagate(fields, phases, layout, imperfections, name)
         loss = (weights.real * out.abs() ** 2).sum() + (weights * out).real.sum()
         results.append((out, torch.autograd.grad(loss, [fields, phases, *leaves], allow_unused=True)))
     (expected, wanted), (out, got) = results

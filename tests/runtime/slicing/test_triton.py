@@ -13,7 +13,7 @@ import torch
 
 from lightloom.runtime.errors import InputError
 from lightloom.runtime.meshes import Mesh, mesh
-from lightloom.runtime.slicing import Imperfections, engine_for, propagate, triton_engine
+from lightloom.runtime.slicing import Imperfections, blocked, engine_for, propagate, triton_engine
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 HAS_TRITON = importlib.util.find_spec("triton") is not None
@@ -59,14 +59,14 @@ def chip(case, layout, dtype, tiles):
     }[case]
 
 
-def compare(layout, case, dtype=torch.float32, tiles=2, batch=3):
+def compare(layout, case, dtype=torch.float32, tiles=2, batch=3, engine="triton"):
     phases = leaf(tiles, 1, layout.phases, dtype=dtype, scale=3.0)
     fields = leaf(tiles, batch, layout.ports, dtype=dtype.to_complex())
     weights = torch.randn(tiles, batch, layout.ports, dtype=dtype.to_complex(), device=DEVICE)
     imperfections, leaves = chip(case, layout, dtype, tiles)
     results = []
-    for engine in ("torch", "triton"):
-        out = propagate(fields, phases, layout, imperfections, engine)
+    for name in ("torch", engine):
+        out = propagate(fields, phases, layout, imperfections, name)
         loss = (weights.real * out.abs() ** 2).sum() + (weights * out).real.sum()
         results.append((out, torch.autograd.grad(loss, [fields, phases, *leaves], allow_unused=True)))
     (expected, wanted), (out, got) = results
@@ -160,6 +160,15 @@ def test_a_blocked_path_has_gradients():
     )
     for ours, theirs in zip(got, wanted, strict=True):
         close(ours, theirs, 1e-5)
+
+
+@runs
+@pytest.mark.parametrize("case", ["splitters", "losses", "heavy losses"])
+def test_blocks_from_these_kernels(case, monkeypatch):
+    monkeypatch.setattr(blocked, "_kernels", lambda device: triton_engine.through_cells)
+    monkeypatch.setattr(blocked, "SIDES", (2,))
+    torch.manual_seed(0)
+    compare(mesh("clements", 7), case, tiles=1, engine="blocked")
 
 
 @runs
