@@ -12,7 +12,7 @@ import torch
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, defs
 
 from ....runtime.errors import CaptureError, LightloomError, complaint
-from .dtypes import torch_type
+from .dtypes import NARROW, narrow_result, torch_type
 from .fallback import reference_entry
 from .known import Known, Value
 from .load import Loaded
@@ -63,6 +63,8 @@ class Builder:
         self.steps: list[Step] = []
         self.module_names: set[str] = set()
         self.derived: dict[tuple[int, str], int] = {}
+        self.narrow: dict[int, int] = {}
+        """Slots of values whose ONNX type is narrower than a byte, to that type: torch holds them a byte each."""
         self.captured: dict[int, int] = {}
         """Slots of the parent's values that this graph reads, to slots of its own."""
 
@@ -100,6 +102,8 @@ class Builder:
             self._once(seen, tensor.name, "two initialisers have one name")
             where = f"initializer {tensor.name!r}"
             scope[tensor.name] = self.constant(tensor_of(tensor, where, self.context.folder), tensor.name)
+            if tensor.data_type in NARROW:
+                self.narrow[scope[tensor.name]] = tensor.data_type
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
             self._once(seen, name, "two initialisers have one name")
@@ -184,6 +188,7 @@ class Builder:
     ) -> None:
         inputs = self._inputs(node, scope, where)
         context.constants = tuple(self.constants.tensors.get(slot) for slot in inputs)
+        context.narrow = tuple(self.narrow.get(slot, 0) for slot in inputs)
         module = OnnxNode(context, entry)
         outer: dict[int, None] = {}
         for key, graph in context.graph_protos.items():
@@ -196,6 +201,7 @@ class Builder:
             for name, value in zip(node.output, values, strict=False):
                 if name:
                     scope[name] = self.constant(value, name)
+            self._mark_narrow(node, context, scope)
             return
         if entry.prepare is not None:
             entry.prepare(context)
@@ -210,7 +216,13 @@ class Builder:
             if name:
                 scope[name] = slot
             outputs.append(slot)
+        self._mark_narrow(node, context, scope)
         self.steps.append(Step(path, module, tuple(inputs), tuple(captured_slots), tuple(outputs)))
+
+    def _mark_narrow(self, node: NodeProto, context: NodeContext, scope: Scope) -> None:
+        code = narrow_result(context.op, context.attributes, context.narrow)
+        if code and node.output and node.output[0]:
+            self.narrow[scope[node.output[0]]] = code
 
     def _derive(self, slot: int, how: str, tensor: torch.Tensor) -> int:
         """A constant made from another, once for all nodes that want the same."""
@@ -263,8 +275,12 @@ class Builder:
             if self.is_constant(outer):
                 value = self.constants.values.get(outer, self.constants.tensors.get(outer))
                 inner[name] = builder.constant(value, self.constants.names[outer])
+            else:
+                inner[name] = builder.new_slot()
+            if outer in self.narrow:
+                builder.narrow[inner[name]] = self.narrow[outer]
+            if self.is_constant(outer):
                 continue
-            inner[name] = builder.new_slot()
             slots.append(outer)
             formals.append(inner[name])
         inputs = []
@@ -415,7 +431,9 @@ def build(loaded: Loaded) -> OnnxModule:
             continue
         if not info.name or info.name in scope:
             raise CaptureError(complaint("two inputs of the model have one name", got=repr(info.name)))
-        scope[info.name] = builder.new_slot()
+        slot = scope[info.name] = builder.new_slot()
+        if info.type.tensor_type.elem_type in NARROW:
+            builder.narrow[slot] = info.type.tensor_type.elem_type
         infos.append(input_info(info))
     inputs = list(scope.values())
     outputs = builder.graph(graph, loaded.opsets, scope, "", 0)

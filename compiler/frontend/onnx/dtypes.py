@@ -6,6 +6,9 @@ operators that produce them. Strings and float4 have no torch form and are refus
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import torch
 from onnx import TensorProto
 
@@ -51,6 +54,34 @@ NARROW: dict[int, tuple[int, int, int]] = {
 ONNX_TYPES: dict[torch.dtype, int] = {
     dtype: code for code, dtype in reversed(list(TORCH_TYPES.items())) if code not in NARROW
 }
+
+_MOVING = frozenset(
+    "Concat Expand Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze DepthToSpace SpaceToDepth "
+    "Tile".split()
+)
+"""Operators that only move elements: what goes in as int4 comes out as int4."""
+
+
+def narrow_result(op: str, attributes: Mapping[str, Any], inputs: Sequence[int]) -> int:
+    """The type of a node's first output where it is narrower than a byte, else 0.
+
+    Args:
+        op: The operator.
+        attributes: Its attributes.
+        inputs: The types of its inputs that are narrower than a byte, 0 for others.
+    """
+    if op == "Cast":
+        code = attributes.get("to", 0)
+    elif op == "QuantizeLinear":
+        code = attributes.get("output_dtype", 0) or (inputs[2] if len(inputs) > 2 else 0)
+    elif op == "CastLike":
+        code = inputs[1] if len(inputs) > 1 else 0
+    elif op == "Constant":
+        return 0
+    else:
+        code = inputs[0] if op in _MOVING and inputs else 0
+    return code if code in NARROW else 0
+
 
 WIDE_UNSIGNED = frozenset({torch.uint16, torch.uint32, torch.uint64})
 """Types that torch stores but hardly computes with."""

@@ -31,6 +31,7 @@ class NodeContext:
         since: The version of the operator in that opset (its schema's), 1 where onnx knows no schema.
         input_names, output_names: ONNX value names, "" where left out.
         constants: While the model is built, the constant inputs as tensors (None where not constant).
+        narrow: ONNX types of the inputs that are narrower than a byte, 0 for all others.
         graphs: Subgraph attributes; called with their inputs they return the list of their outputs.
         path: Name of the node's module.
     """
@@ -46,6 +47,7 @@ class NodeContext:
         self.input_names = tuple(proto.input)
         self.output_names = tuple(proto.output)
         self.constants: tuple[torch.Tensor | None, ...] = (None,) * len(proto.input)
+        self.narrow: tuple[int, ...] = (0,) * len(proto.input)
         self.graphs: dict[str, Subgraph] = {}
         self.path = name
         self.state: dict[str, Any] = {}
