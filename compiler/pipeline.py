@@ -6,13 +6,14 @@ them per chunk, so that SVD factors of a whole network never exist at once.
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 import torch
@@ -23,11 +24,15 @@ from ..runtime.calibrate import calibrate
 from ..runtime.errors import CompileError, complaint
 from ..runtime.program import BankSpec, ProgramBody, TileBank
 from ..runtime.targets import Target
-from .frontend import capture
+from .frontend import Captured, as_module, capture
 from .ir import Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
+from .passes.costs import matrices_of
 from .programming import RULES
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 CHUNK_BYTES = 8 << 20
 """Bytes of float64 weights that tile passes work on at a time."""
@@ -50,7 +55,7 @@ class Compilation:
 
 
 def compile_model(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | ModelProto | str | os.PathLike[str] | bytes,
     example_inputs: object = None,
     target: Target | None = None,
     *,
@@ -59,18 +64,20 @@ def compile_model(
     stop_after: str | None = None,
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
+    dynamic_shapes: object = None,
 ) -> Compilation:
     """Compile a model for a target.
 
     Args:
-        model: A module in eval mode or an exported program.
-        example_inputs: A tensor or tuple of tensors; their first dimension is the batch.
+        model: A module in eval mode, an exported program, or an ONNX model (a path, its bytes or its ModelProto).
+        example_inputs: A tensor, a tuple of inputs, or a dict of keyword inputs; their first dimension is the batch.
         target: The chip.
         options: Exclusions, overrides, strictness.
         calibration: Inputs to take static ranges from; needed where the target's ranges are static.
         stop_after: Name of a pass to stop after; the compilation then has no body.
         print_ir_after_all: Print the graph after every pass to a stream (True: standard error).
         progress: Progress callback.
+        dynamic_shapes: Sizes besides the batch that may vary, see :func:`.frontend.capture`.
 
     Raises:
         LightloomError: see :mod:`..runtime.errors`; CaptureError, CompileError, TargetError, InputError.
@@ -84,7 +91,8 @@ def compile_model(
         _check_calibration(target, options, calibration)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
     run = _Run(target, options, dump, progress)
-    graph, batch, method = run.capture(model, example_inputs)
+    module, example_inputs = as_module(model, example_inputs)
+    graph, captured = run.capture(module, example_inputs, dynamic_shapes)
     for is_tile, group in groupby(table(options), key=_is_tile):
         passes = tuple(group)
         names = [step.name for step in passes]
@@ -100,10 +108,11 @@ def compile_model(
         graph,
         target,
         layer_targets=run.layer_targets,
-        example_batch=batch,
+        example_batch=captured.example_batch,
         ir=run.ir,
         provenance={
-            "capture": method,
+            "capture": captured.method,
+            "notes": list(captured.notes),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
@@ -193,11 +202,13 @@ class _Run:
     def stopped(self, stop_after: str | None) -> bool:
         return stop_after is not None and stop_after in self.pass_s
 
-    def capture(self, model: nn.Module | ExportedProgram, example_inputs: object) -> tuple[Graph, int, str]:
+    def capture(
+        self, model: nn.Module | ExportedProgram, example_inputs: object, dynamic_shapes: object
+    ) -> tuple[Graph, Captured]:
         start = time.perf_counter()
-        captured = capture(model, example_inputs)
+        captured = capture(model, example_inputs, dynamic_shapes)
         self.finish("capture", captured.graph, start)
-        return captured.graph, captured.example_batch, captured.method
+        return captured.graph, captured
 
     def graph_passes(self, passes: tuple[GraphPass, ...], graph: Graph) -> Graph:
         for step in passes:
@@ -213,9 +224,9 @@ class _Run:
         targets: dict[str, Target] = {}
         for node in graph.nodes:
             for glob, changes in self.options.overrides.items():
-                if node.op == "ll.mvm" and matches(node.origin.path, glob):
-                    name = str(node.attribute("matrix"))
-                    targets[name] = _layer_target(targets.get(name, self.target), changes, glob)
+                if node.op in ("ll.mvm", "ll.recurrence") and matches(node.origin.path, glob):
+                    for name in matrices_of(node):
+                        targets[name] = _layer_target(targets.get(name, self.target), changes, glob)
         return targets
 
     def tile_passes(self, passes: tuple[TilePass, ...], graph: Graph) -> Graph:

@@ -28,6 +28,7 @@ from .runtime.errors import (
 from .runtime.targets import Target
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import nn
     from torch.export import ExportedProgram
 
@@ -40,16 +41,20 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """``Program`` and ``load`` bring torch with them: imported on first use, so that ``lightloom --help`` is quick."""
+    """What brings torch with it is imported on first use, so that ``lightloom --help`` is quick."""
     if name in ("Program", "load"):
         from . import program
 
         return getattr(program, name)
+    if name == "frontend":
+        from .compiler import frontend
+
+        return frontend
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def compile(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | ModelProto | str | PathLike[str] | bytes,
     example_inputs: object = None,
     target: str | PathLike[str] | Target = "mzi64",
     *,
@@ -60,12 +65,16 @@ def compile(
     mesh_tolerance: float | None = 1e-8,
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
+    dynamic_shapes: object = None,
 ) -> Program:
     """Compile a model to a program for a photonic chip.
 
     Args:
-        model: A ``torch.nn.Module`` in eval mode, or a ``torch.export.ExportedProgram``.
-        example_inputs: A tensor or a tuple of tensors, first dimension the batch; real values are not needed.
+        model: A ``torch.nn.Module`` in eval mode, a ``torch.export.ExportedProgram``, or an ONNX model: the path of a
+            file, its bytes, or an ``onnx.ModelProto``.
+        example_inputs: A tensor, a tuple of inputs, or a dict of keyword inputs, first dimension the batch; real
+            values are not needed. None, numbers and text among them are compiled in. An ONNX model needs none where
+            its file leaves no size open but the batch.
         target: Name of a preset (``ll.targets.list()``), path of a TOML file, or a :class:`Target`.
         exclude: Globs of layer paths to leave on the host (``"layer1.*"``).
         overrides: Per glob, target fields to change for those layers
@@ -76,6 +85,8 @@ def compile(
             an element of a mesh's unitary that is accepted; None takes the best found, and warns.
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
         progress: Called with (pass, done, total).
+        dynamic_shapes: Sizes besides the batch that may vary: ``{"input_ids": {1: "length"}}``, by parameter name, or
+            as ``torch.export`` takes them. Programs then take other sizes, and refuse those that the model cannot.
 
     Returns:
         The program.
@@ -97,6 +108,7 @@ def compile(
         calibration=calibration,
         print_ir_after_all=print_ir_after_all,
         progress=progress,
+        dynamic_shapes=dynamic_shapes,
     )
     if result.body is None:
         raise CompileError("The compiler stopped before it made a program.")
@@ -104,7 +116,7 @@ def compile(
 
 
 def lower(
-    model: nn.Module | ExportedProgram,
+    model: nn.Module | ExportedProgram | ModelProto | str | PathLike[str] | bytes,
     example_inputs: object = None,
     target: str | PathLike[str] | Target = "mzi64",
     *,
@@ -112,6 +124,7 @@ def lower(
     exclude: str | Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
     print_ir_after_all: bool | TextIO = False,
+    dynamic_shapes: object = None,
 ) -> Graph:
     """Compile up to a pass and return the graph there.
 
@@ -131,6 +144,7 @@ def lower(
         options=options,
         stop_after=stop_after,
         print_ir_after_all=print_ir_after_all,
+        dynamic_shapes=dynamic_shapes,
     )
     return result.graph
 

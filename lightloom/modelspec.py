@@ -1,7 +1,7 @@
 """Models and inputs as they are named on a command line.
 
 A model is ``package.module:name`` (a module, or a callable that returns one, or one with its example
-inputs) or the path of an exported ``.pt2`` program.
+inputs) or the path of an exported ``.pt2`` program or of an ``.onnx`` file.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode, and the example inputs that came with it (None: it came alone)."""
+    """A model in eval mode (a path: an ONNX file, imported on compiling), and the example inputs that came with it (None: it came alone)."""
 
-    model: nn.Module | ExportedProgram
+    model: nn.Module | ExportedProgram | Path
     example_inputs: object = None
 
 
@@ -44,20 +44,13 @@ def load_model(text: str) -> LoadedModel:
     """
     path = Path(text)
     if path.suffix == ".onnx":
-        raise CaptureError(
-            complaint(
-                "ONNX models arrive with a later release",
-                where=text,
-                allowed="package.module:name or a .pt2 file",
-                next_step="export the PyTorch model with torch.export.save",
-            )
-        )
+        return LoadedModel(path)
     if path.suffix == ".pt2":
         return LoadedModel(_exported(path))
     module_name, colon, name = text.partition(":")
     if not colon or not name or not module_name:
         raise CaptureError(
-            complaint("Not a model", got=repr(text), allowed="package.module:name or the path of a .pt2 file")
+            complaint("Not a model", got=repr(text), allowed="package.module:name or the path of a .pt2 or .onnx file")
         )
     found = _attribute(_import(module_name, text), name, text)
     example: object = None

@@ -135,7 +135,7 @@ class TestCompile:
             (["toy_models:Tay", "-o", "x.loom"], 3, "Did you mean Toy"),
             (["no_such_module:Toy", "-o", "x.loom"], 3, "cannot be imported"),
             (["nonsense", "-o", "x.loom"], 3, "package.module:name"),
-            (["model.onnx", "-o", "x.loom"], 3, "later release"),
+            (["model.onnx", "-o", "x.loom"], 1, "model.onnx"),
             (["missing.pt2", "-o", "x.loom"], 3, "cannot be read"),
             (["toy_models:ready", "-o", "x.loom", "--exclude", "nothing.*"], 3, "nothing.*"),
             (["toy_models:ready", "-o", "x.loom", "--target", "mzi46"], 1, "mzi64"),
