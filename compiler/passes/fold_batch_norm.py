@@ -89,15 +89,25 @@ def _norm_args(norm: Node) -> tuple[tuple[object, ...], float]:
 
 
 def _foldable(layer: Node, norm: Node, store: dict[str, torch.Tensor]) -> bool:
-    if layer.op not in ("ll.linear", "ll.conv2d") or (norm.op == _PLAIN and norm.args[5] is not False):
+    if layer.op not in ("ll.linear", "ll.conv2d", "ll.convolution") or (
+        norm.op == _PLAIN and norm.args[5] is not False
+    ):
         return False
     if layer.op == "ll.linear" and (not isinstance(layer.type, TensorType) or len(layer.type.shape) != 2):
         return False  # on (N, C, L) batch norm runs over axis 1, a linear layer over the last
+    if layer.op == "ll.convolution" and not _batched(layer, store):
+        return False  # without a batch, axis 1 is no channel
     arguments, _ = _norm_args(norm)
     if arguments[2] is None or arguments[3] is None or layer.args[1] is None:
         return False
     tensors = [layer.args[1], layer.args[2], *arguments]
     return all(arg is None or (isinstance(arg, Ref) and arg.name in store) for arg in tensors)
+
+
+def _batched(layer: Node, store: dict[str, torch.Tensor]) -> bool:
+    """Whether a convolution has a batch: its result has as many axes as its weight."""
+    weight = store.get(layer.args[1].name) if isinstance(layer.args[1], Ref) else None
+    return weight is not None and isinstance(layer.type, TensorType) and len(layer.type.shape) == weight.ndim
 
 
 def _folded(layer: Node, norm: Node, store: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,5 +118,10 @@ def _folded(layer: Node, norm: Node, store: dict[str, torch.Tensor]) -> tuple[to
     weight = store[layer.args[1].name]  # type: ignore[union-attr]
     gain = torch.rsqrt(tensor(var, 1.0) + eps) * tensor(gamma, 1.0)  # type: ignore[arg-type]
     shift = (tensor(layer.args[2], 0.0) - tensor(mean, 0.0)) * gain + tensor(beta, 0.0)
-    shape = (-1, *([1] * (weight.ndim - 1)))
-    return weight * gain.to(weight.dtype).reshape(shape), shift.to(weight.dtype)
+    gain, shift = gain.to(weight.dtype), shift.to(weight.dtype)
+    ones = [1] * (weight.ndim - 2)
+    if layer.op == "ll.convolution" and layer.attribute("transposed"):  # (inputs, outputs of a group, ...)
+        groups = layer.attribute("groups")
+        each = weight.reshape(groups, -1, *weight.shape[1:])  # type: ignore[arg-type]
+        return (each * gain.reshape(groups, 1, -1, *ones)).reshape(weight.shape), shift  # type: ignore[arg-type]
+    return weight * gain.reshape(-1, 1, *ones), shift

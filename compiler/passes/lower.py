@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import ClassVar
 
 from ...runtime.errors import VerifyError
 from ...runtime.targets import Target
-from ...runtime.values import Arg, Ref, TensorType, ValueType
+from ...runtime.values import Arg, Ref, ValueType
 from ..ir import Graph, Matrix, Node
 from .base import Options, matches
+from .constants import Constants
+from .host_convolutions import host_convolution
+from .lower_convolutions import lower_conv2d, lower_convolution
+from .lower_recurrent import lower_recurrent
+from .packing import choose_blocks
 
 
 @dataclass(frozen=True)
@@ -26,79 +32,67 @@ class Lower:
 
     def run(self, graph: Graph, target: Target) -> Graph:
         """See :class:`GraphPass`."""
-        del target
-        matrices: dict[tuple[object, ...], Matrix] = {}
+        matrices = _Matrices(self.options, target.mesh.ports)
+        constants = Constants(graph)
         nodes: list[Node] = []
         types = graph.types()
         for node in graph.nodes:
-            if node.placement is not None and node.placement.where == "photonic":
-                nodes.append(self._photonic(node, graph, matrices))
-            else:
+            if node.placement is None or node.placement.where != "photonic":
                 nodes.extend(_host(node, types))
-        lowered = replace(graph, stage="mvm", matrices=tuple(matrices.values()))
-        return lowered.with_nodes(tuple(nodes))
+            elif node.op == "ll.conv2d":
+                nodes.append(lower_conv2d(node, constants, matrices.declare))
+            elif node.op == "ll.convolution":
+                nodes.extend(lower_convolution(node, types, constants, matrices.declare))
+            elif node.op == "ll.recurrent":
+                loop = lower_recurrent(node, graph, matrices.declared, matrices.overrides(node))
+                nodes.append(replace(loop, origin=node.origin.via(self.name)))
+            else:
+                nodes.append(_linear(node, constants, matrices))
+        lowered = replace(graph, stage="mvm", matrices=tuple(matrices.declared.values()))
+        return constants.into(lowered, tuple(nodes))
 
-    def _photonic(self, node: Node, graph: Graph, matrices: dict[tuple[object, ...], Matrix]) -> Node:
-        x, weight, bias = node.args
-        if not isinstance(weight, Ref):
-            raise VerifyError(f"%{node.name} was placed on the chip, but its weight is no constant.")
-        shape = tuple(graph.store[weight.name].shape)
-        attributes: list[tuple[str, Arg]] = []
-        groups = 1
-        if node.op == "ll.conv2d":
-            groups = int(node.attribute("groups"))  # type: ignore[arg-type]
-            attributes = [("channels", shape[1] * groups), ("kernel", shape[2:]), *node.kwargs]
-        rows = shape[0] // groups
-        cols = 1
-        for dim in shape[1:]:
-            cols *= dim
-        overrides = tuple(glob for glob in self.options.overrides if matches(node.origin.path, glob))
-        key = (weight.name, groups, overrides)
-        if key not in matrices:
+
+class _Matrices:
+    """The matrices that the layers ask for, one for each weight as each use of it wants it."""
+
+    def __init__(self, options: Options, ports: int) -> None:
+        self.options = options
+        self.ports = ports
+        self.declared: dict[tuple[object, ...], Matrix] = {}
+
+    def declare(self, node: Node, weight: str, groups: int, rows: int, cols: int) -> Matrix:
+        """The matrix of a layer: ``groups`` parts of ``rows x cols``, small ones packed unless switched off."""
+        key = (weight, groups, self.overrides(node))
+        if key not in self.declared:
             name = node.origin.path or node.name
-            taken = {matrix.name for matrix in matrices.values()}
+            taken = {matrix.name for matrix in self.declared.values()}
             if name in taken:  # several matrices of one module, such as an attention's projections
-                name = weight.name
+                name = weight
             while name in taken:
                 name += "$"
-            matrices[key] = Matrix(name, weight.name, groups, rows, cols)
-        head: list[tuple[str, Arg]] = [("matrix", matrices[key].name), ("kind", node.op.removeprefix("ll."))]
-        return replace(
-            node, op="ll.mvm", args=(x, bias), kwargs=(*head, *attributes), origin=node.origin.via(self.name)
-        )
+            blocks = choose_blocks(groups, rows, cols, self.ports) if self.options.pack else 1
+            self.declared[key] = Matrix(name, weight, groups // blocks, blocks * rows, blocks * cols, blocks)
+        return self.declared[key]
+
+    def overrides(self, node: Node) -> tuple[str, ...]:
+        """The overrides that a layer falls under."""
+        return tuple(glob for glob in self.options.overrides if matches(node.origin.path, glob))
+
+
+def _linear(node: Node, constants: Constants, matrices: _Matrices) -> Node:
+    x, weight, bias = node.args
+    if not isinstance(weight, Ref):
+        raise VerifyError(f"%{node.name} was placed on the chip, but its weight is no constant.")
+    rows, *rest = constants.store[weight.name].shape
+    matrix = matrices.declare(node, weight.name, 1, rows, prod(rest))
+    attributes: tuple[tuple[str, Arg], ...] = (("matrix", matrix.name), ("kind", "linear"))
+    return replace(node, op="ll.mvm", args=(x, bias), kwargs=attributes, origin=node.origin.via("lower"))
 
 
 def _host(node: Node, types: dict[str, ValueType]) -> tuple[Node, ...]:
     """The ATen form of a layer that stays on the host; other nodes as they are."""
     if node.op == "ll.linear":
         return (replace(node, op="aten.linear.default"),)
-    if node.op != "ll.conv2d":
-        return (node,)
-    top, bottom, left, right = node.attribute("padding")  # type: ignore[misc]
-    stride, dilation, groups = (node.attribute(key) for key in ("stride", "dilation", "groups"))
-    x, weight, bias = node.args
-    if (top, left) == (bottom, right):
-        args: tuple[Arg, ...] = (x, weight, bias, stride, (top, left), dilation, groups)
-        return (replace(node, op="aten.conv2d.default", args=args, kwargs=()),)
-    padded = replace(
-        node,
-        name=f"{node.name}$padded",
-        op="aten.constant_pad_nd.default",
-        args=(x, (left, right, top, bottom), 0.0),
-        kwargs=(),
-        type=_padded_type(types[x.name] if isinstance(x, Ref) else None, node.attribute("padding")),
-    )
-    args = (Ref(padded.name), weight, bias, stride, (0, 0), dilation, groups)
-    return padded, replace(node, op="aten.conv2d.default", args=args, kwargs=())
-
-
-def _padded_type(kind: ValueType | None, padding: Arg) -> TensorType:
-    if not isinstance(kind, TensorType) or not isinstance(padding, tuple):
-        raise VerifyError(f"conv2d of {kind} with padding {padding}: expected a tensor and four sides.")
-    top, bottom, left, right = (side if isinstance(side, int) else 0 for side in padding)
-    *lead, height, width = kind.shape
-    spans = [
-        span + extra if isinstance(span, int) else f"{span} + {extra}"
-        for span, extra in ((height, top + bottom), (width, left + right))
-    ]
-    return TensorType(kind.dtype, (*lead, *spans))
+    if node.op in ("ll.conv2d", "ll.convolution"):
+        return host_convolution(node, types)
+    return (node,)

@@ -10,7 +10,7 @@ import torch
 from ...runtime.errors import CompileError, complaint
 from ...runtime.hostops import is_allowed
 from ...runtime.targets import Target
-from ...runtime.values import Ref
+from ...runtime.values import Ref, references
 from ..ir import Graph, Node, Placement
 from .base import Options, matches, require_match
 from .costs import MAC_OPS
@@ -25,7 +25,7 @@ class NothingPhotonicError(CompileError):
 
 @dataclass(frozen=True)
 class Place:
-    """Linear and Conv2d with constant real weights run on the chip, everything else on the host."""
+    """Linear layers and convolutions with constant real weights run on the chip, everything else on the host."""
 
     options: Options = field(default_factory=Options)
     name: ClassVar[str] = "place"
@@ -53,7 +53,7 @@ class Place:
 
     def _placement(self, node: Node, graph: Graph) -> Placement:
         excluded = next((glob for glob in self.options.exclude if matches(node.origin.path, glob)), None)
-        if node.op in ("ll.linear", "ll.conv2d"):
+        if node.op in ("ll.linear", "ll.conv2d", "ll.convolution"):
             weight = node.args[1]
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
@@ -63,6 +63,9 @@ class Place:
                 return Placement("host", "its bias is computed at run time")
             shape = " x ".join(map(str, graph.store[weight.name].shape))
             return Placement("photonic", f"constant {shape} weights")
+        if node.op == "ll.recurrent":
+            shapes = " and ".join(" x ".join(map(str, graph.store[name].shape)) for name in _loop_weights(node))
+            return Placement("photonic", f"constant {shapes} weights, on their tiles for all time steps")
         if node.op in MAC_OPS:
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
@@ -77,7 +80,7 @@ class Place:
                 complaint(
                     "no op of the model can run on the chip",
                     got=_listing([n for n in nodes if n.op in MAC_OPS]) or "a model without weights",
-                    allowed="Linear and Conv2d layers with constant weights",
+                    allowed="linear layers and convolutions with constant weights",
                     next_step="compile a model that has some, or exclude fewer layers",
                 )
             )
@@ -98,6 +101,11 @@ class Place:
 
 def _by_user(node: Node) -> bool:
     return node.placement is not None and node.placement.reason.startswith(_EXCLUDED)
+
+
+def _loop_weights(node: Node) -> tuple[str, ...]:
+    """Names of the constants that a recurrent loop multiplies by."""
+    return references((node.args[3], node.args[5]))
 
 
 def _photonic_paths(nodes: list[Node]) -> list[str]:
@@ -130,7 +138,9 @@ def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
     for node in nodes:
         if node.placement is None or node.placement.where != "photonic":
             continue
-        for role, arg in zip(("weight", "bias"), node.args[1:3], strict=True):
+        roles = ("weight", "bias", "projection") if node.op == "ll.recurrent" else ("weight", "bias")
+        operands = node.args[3:6] if node.op == "ll.recurrent" else node.args[1:3]
+        for role, arg in zip(roles, operands, strict=True):
             if not isinstance(arg, Ref):
                 continue
             tensor = graph.store[arg.name]
