@@ -1,18 +1,20 @@
 """In-situ training against exact training: Digits on two 64-port Clements meshes.
 
-    python benchmarks/luxia/insitu.py [--epochs 60] [--seeds 3] [--json PATH]
+    python benchmarks/luxia/insitu.py [--epochs 30] [--seeds 5] [--results docs/luxia/insitu.json]
 
 The in-situ chip has 8-bit phases and 1 % noise on every intensity it measures; the exact one continuous phases and
-computed gradients. Same split, start, order and learning rate. Wanted: within 2 points of test accuracy.
+computed gradients. Same split, start, order and learning rate. Wanted: within 2 points of test accuracy. Runs already
+in the results file are not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
 from pathlib import Path
+from typing import Any
+
+from accuracy import Results
 
 from lightloom.models import pnn
 from lightloom.runtime.slicing import Imperfections
@@ -26,35 +28,36 @@ WAYS = {
 }
 
 
-def run(way: str, seed: int, epochs: int) -> tuple[float, float]:
-    """Test accuracy in percent, and seconds, of one training."""
+def run(way: str, seed: int, epochs: int) -> dict[str, Any]:
+    """Test accuracy in percent, and the history, of one training."""
     split = pnn.load("digits", seed)
     model = pnn.MeshNetwork(64, split.classes, "clements", bias=True, diagonal=True, seed=seed, haar=True, **WAYS[way])
     start = time.perf_counter()
     options = pnn.Training(epochs=epochs, batch=64, learning_rate=1e-2, final_rate=0.02, seed=seed)
-    pnn.train(model, split, options)
-    return 100 * pnn.evaluate(model, split.test_x, split.test_y)[1], time.perf_counter() - start
+    history = pnn.train(model, split, options)
+    return {
+        "test": 100 * pnn.evaluate(model, split.test_x, split.test_y)[1],
+        "seconds": time.perf_counter() - start,
+        "history": history.to_dict(),
+    }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
+    """Train what is missing and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=Path("insitu.json"))
     arguments = parser.parse_args()
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    results = Results(arguments.results)
     for seed in range(arguments.seeds):
-        for way, tests in found.items():
-            accuracy, seconds = run(way, seed, arguments.epochs)
-            tests.append(accuracy)
-            print(f"seed {seed}, {way}: {accuracy:.2f} % test, {seconds:.1f} s", flush=True)
-    means = {way: statistics.mean(tests) for way, tests in found.items()}
-    exact, measured = means.values()
-    for way, mean in means.items():
-        print(f"{way}: {mean:.2f} % (mean of {arguments.seeds})")
-    print(f"in situ minus exact: {measured - exact:+.2f} points")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"epochs": arguments.epochs, "test": found}, indent=2))
+        for way in WAYS:
+            name = f"{way}/{arguments.epochs}/seed={seed}"
+            if name not in results.records:
+                results.add({name: run(way, seed, arguments.epochs)})
+    from tables import insitu_table
+
+    print(insitu_table(results.records))
 
 
 if __name__ == "__main__":

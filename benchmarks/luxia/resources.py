@@ -1,174 +1,128 @@
 """Time and memory of training two meshes in series on Digits, against the plain torch reference with autograd.
 
-    python benchmarks/luxia/resources.py [--cases 100x128,300x128,800x512] [--reference 300] [--memory] [--json PATH]
+    python benchmarks/luxia/resources.py [--cases 100x128,300x128,800x512 | all] [--reference 300] [--repeats 5]
+                                         [--memory] [--results docs/luxia/resources.json]
 
-One epoch of training (1,257 samples) and validation (179), two N x N Clements meshes, photodetectors, RMSProp. The
-reference is the same network and loop with ``engine="torch"``; both run in this process, the second epoch counts, in
-turns. ``--reference`` is the widest mesh for which the reference runs too: at N = 800 and batch 512 it needs 12.6 GB
-and half a minute an epoch. The sgemm peak is measured in the same run. Memory is the peak resident memory of a fresh
-process from before the network is made, kernels loaded, to the end of the second epoch. ``--memory`` shows its growth
-from N = 100 to 1,600 at batch 128.
+One epoch of training (1,257 samples) and validation (179), two N x N Clements meshes, photodetectors, RMSProp. Each
+network trains in a process of its own, and epochs are taken in turns after one that is not counted. ``--cases all``
+are the paper's: N = 100, 300, 500, 700, 800, 900 with batches of 64, 128, 256, 512. A case already in the results file
+is not measured again.
+
+The reference, for meshes up to ``--reference`` wide, is the same network and loop with ``engine="torch"``. It keeps
+every window's fields: 12.6 GB at N = 800, batch 512, made anew for every mini-batch. Where memory is slow to come by (a
+virtual machine may take 20 us a page) page faults, not arithmetic, are then nearly all of its time; so its process
+keeps what it has once got, in large pages, which flatters it. ``--reference-batches 1`` measures that many
+mini-batches, and as much of the validation, in place of an epoch; the table says so.
+
+``--memory`` shows how peak memory grows: with N, with the batch, and with the depth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
+import os
+import statistics
 import sys
 import time
+from itertools import product
 from pathlib import Path
-
-import torch
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import harness
+from worker import Worker
 
-from lightloom.models import pnn
-from lightloom.models.pnn.training import run_epoch
-
-SAMPLES = 1257, 179
-FLOPS = 28
-"""Of a 2x2 complex cell and sample."""
-
-
-def digits() -> pnn.Split:
-    """Digits with 1,257 samples to train and 179 to validate on, as the paper counts them."""
-    split = pnn.load("digits")
-    x = torch.cat([split.train_x, split.validation_x, split.test_x])
-    y = torch.cat([split.train_y, split.validation_y, split.test_y])
-    train, rest = SAMPLES
-    return pnn.Split(
-        x[:train], y[:train], x[train : train + rest], y[train : train + rest], x[train + rest :], y[train + rest :]
-    )
+PAPER_CASES = [f"{ports}x{batch}" for ports, batch in product((100, 300, 500, 700, 800, 900), (64, 128, 256, 512))]
+MEMORY_CASES = [
+    *({"ports": ports, "batch": 128} for ports in (100, 200, 400, 800, 1600)),
+    *({"ports": 800, "batch": batch} for batch in (64, 256, 512, 1024)),
+    *({"ports": 800, "batch": batch, "layers": layers} for layers in (100, 400, 1600) for batch in (64, 512)),
+]
 
 
-class Job:
-    """A network in training, an epoch a call."""
-
-    def __init__(self, ports: int, batch: int, engine: str, split: pnn.Split) -> None:
-        self.model = pnn.MeshNetwork(ports, 10, seed=0, engine=engine)
-        self.optimizer = torch.optim.RMSprop(self.model.parameters(), lr=1e-3)
-        self.order = torch.Generator().manual_seed(0)
-        self.batch, self.split = batch, split
-
-    def epoch(self) -> float:
-        """One epoch of training and validation; its seconds."""
-        start = time.perf_counter()
-        self.loss = run_epoch(
-            self.model, self.optimizer, self.split.train_x, self.split.train_y, self.batch, self.order
-        )
-        pnn.evaluate(self.model, self.split.validation_x, self.split.validation_y, self.batch)
-        return time.perf_counter() - start
-
-
-def sgemm_gflops(size: int = 2048, repeats: int = 5) -> float:
-    """Best of a few large float32 matrix products."""
-    a = torch.randn(size, size)
-    best = min(_seconds(lambda: a @ a) for _ in range(repeats))
-    return 2 * size**3 / best / 1e9
-
-
-def kernel_seconds(job: Job) -> tuple[float, float]:
-    """Best times of the first mesh alone: forward, and backward, at the job's batch."""
-    mesh = job.model.first
-    fields = torch.randn(job.batch, job.model.ports, dtype=torch.complex64)
-    gradient = torch.randn_like(fields)
-    forward = min(_seconds(lambda: mesh(fields)) for _ in range(5))
-    out = mesh(fields)
-    backward = min(
-        _seconds(lambda: torch.autograd.grad(out, mesh.phases, gradient, retain_graph=True)) for _ in range(5)
-    )
-    return forward, backward
-
-
-def _seconds(work) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def memory_mb(ports: int, batch: int, engine: str) -> float:
-    """Peak memory of two epochs above the idle process, MB, in a fresh process."""
-    command = [sys.executable, __file__, "--alone", f"{ports}x{batch}", "--engine", engine]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
-
-
-def alone(ports: int, batch: int, engine: str) -> None:
-    """What the fresh process does: print its peak in MB."""
-    split = digits()
-    # the idle process has its kernels and libraries loaded
-    Job(64, batch, engine, split).epoch()
-    with harness.PeakMemory() as peak:
-        job = Job(ports, batch, engine, split)
-        for _ in range(2):
-            job.epoch()
-    print(peak.bytes / 1e6)
-
-
-def row(ports: int, batch: int, reference: bool, repeats: int) -> dict[str, object]:
+def measure(ports: int, batch: int, reference: bool, repeats: int, batches: int | None = None) -> dict[str, Any]:
     """One line of the table."""
-    split = digits()
-    ours = Job(ports, batch, "cpu", split)
-    theirs = Job(ports, batch, "torch", split) if reference else None
-    peak = sgemm_gflops()
-    ours.epoch()
-    if theirs:
-        theirs.epoch()
-    times: dict[str, list[float]] = {"cpu": [], "torch": []}
-    for turn in range(repeats):
-        times["cpu"].append(ours.epoch())
-        if theirs and (turn == 0 or ports < 500):
-            times["torch"].append(theirs.epoch())
-    peak = max(peak, sgemm_gflops())
-    forward, backward = kernel_seconds(ours)
-    work = FLOPS * ours.model.first.layout.cells * batch / 1e9
-    middle = {name: sorted(values)[len(values) // 2] for name, values in times.items() if values}
-    line: dict[str, object] = {
-        "N": ports,
-        "batch": batch,
-        "epoch_s": middle["cpu"],
-        "reference_s": middle.get("torch", ""),
-        "ratio": middle["torch"] / middle["cpu"] if theirs else "",
-        "forward_gflops": work / forward,
-        "of_sgemm": work / forward / peak,
-        "backward_gflops": 3 * work / backward,
-        "sgemm_gflops": peak,
-        "memory_mb": memory_mb(ports, batch, "cpu"),
-    }
-    if theirs:
-        del theirs
-        line["reference_mb"] = memory_mb(ports, batch, "torch")
+    line: dict[str, Any] = {"N": ports, "batch": batch}
+    with Worker(ports, batch) as ours:
+        ours.ask("epoch")
+        if reference:
+            with Worker(ports, batch, "torch", keep_memory=True) as theirs:
+                theirs.ask("epoch", batches=1)
+                turns = [(ours.ask("epoch"), theirs.ask("epoch", batches=batches)) for _ in range(repeats)]
+                line["epoch_s"] = statistics.median(mine["seconds"] for mine, _ in turns)
+                line["reference_s"] = statistics.median(its["seconds"] / its["share"] for _, its in turns)
+                line["ratio"] = line["reference_s"] / line["epoch_s"]
+                line["reference_share"] = turns[0][1]["share"]
+                line["reference_mb"] = theirs.ask("memory")["peak_mb"]
+        else:
+            line["epoch_s"] = statistics.median(ours.ask("epoch")["seconds"] for _ in range(repeats))
+        line["memory_mb"] = ours.ask("memory")["peak_mb"]
+        line |= ours.ask("speed")
+        line["of_sgemm"] = line["forward_gflops"] / line["sgemm_gflops"]
     return line
 
 
+def memory(ports: int, batch: int, layers: int | None = None) -> dict[str, float]:
+    """Peak memory of two epochs above the idle process, and what of it is known, MB."""
+    with Worker(ports, batch, layers=layers) as worker:
+        for _ in range(2):
+            worker.ask("epoch")
+        found = worker.ask("memory")
+    # complex64, before every window of both meshes
+    windows = 2 * (ports if layers is None else layers)
+    return {**found, "fields_mb": 8e-6 * batch * ports, "kept_windows_mb": 8e-6 * batch * ports * windows}
+
+
+class Lines:
+    """Measured cases by name in a JSON file, written after each."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.found: dict[str, Any] = {"machine": harness.machine(), "epoch": {}, "memory": {}}
+        if path and path.exists():
+            self.found = json.loads(path.read_text())
+
+    def add(self, part: str, name: str, line: dict[str, Any], machine: str) -> None:
+        """Keep a line, with the time it was measured at and what else to say about the machine."""
+        line = line | {"measured": time.strftime("%Y-%m-%d %H:%M", time.gmtime()), "note": machine}
+        self.found[part][name] = line
+        print(name, json.dumps(line), flush=True)
+        if self.path:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            partial = self.path.with_name(self.path.name + ".part")
+            partial.write_text(json.dumps(self.found, indent=1) + "\n")
+            os.replace(partial, self.path)
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure what is missing and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--cases", default="100x128,300x128,800x512")
+    parser.add_argument("--cases", default="100x128,300x128,800x512", help="NxBATCH, several, or all, or none")
     parser.add_argument("--reference", type=int, default=300, help="widest mesh for the reference")
+    parser.add_argument("--reference-batches", type=int, help="mini-batches in place of a whole epoch of it")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--memory", action="store_true", help="memory from N = 100 to 1,600")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
-    parser.add_argument("--engine", default="cpu", help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help="growth of memory with N, batch and depth")
+    parser.add_argument("--results", type=Path, help="to go on from and to write")
+    parser.add_argument("--note", default="", help="about the machine, kept with the lines measured now")
     options = parser.parse_args()
-    if options.alone:
-        ports, batch = map(int, options.alone.split("x"))
-        alone(ports, batch, options.engine)
-        return
-    rows = []
-    for case in options.cases.split(","):
+    lines = Lines(options.results)
+    cases = {"all": PAPER_CASES, "none": []}.get(options.cases, options.cases.split(","))
+    for case in cases:
         ports, batch = map(int, case.split("x"))
-        rows.append(row(ports, batch, ports <= options.reference, options.repeats))
-        print(json.dumps(rows[-1]), flush=True)
-    notes = ["backward_gflops counts three times the forward work: fields again, gradients, cells"]
+        reference = ports <= options.reference
+        if case not in lines.found["epoch"] or (reference and "ratio" not in lines.found["epoch"][case]):
+            line = measure(ports, batch, reference, options.repeats, options.reference_batches)
+            lines.add("epoch", case, line, options.note)
+    for case in MEMORY_CASES if options.memory else []:
+        name = "x".join(str(number) for number in case.values())
+        if name not in lines.found["memory"]:
+            lines.add("memory", name, {**case, **memory(**case)}, options.note)
+    rows = [lines.found["epoch"][case] for case in cases]
+    if rows:
+        harness.finish("One epoch on Digits, two Clements meshes", rows)
     if options.memory:
-        for ports in (100, 200, 400, 800, 1600):
-            used = memory_mb(ports, 128, "cpu")
-            notes.append(f"memory at N = {ports}, batch 128: {used:.0f} MB")
-    harness.finish("One epoch on Digits, two Clements meshes", rows, notes)
+        harness.finish("Peak memory above the idle process, MB", list(lines.found["memory"].values()))
 
 
 if __name__ == "__main__":
