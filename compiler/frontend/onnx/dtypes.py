@@ -56,8 +56,22 @@ ONNX_TYPES: dict[torch.dtype, int] = {
 }
 
 _MOVING = frozenset(
-    "Concat Expand Flatten Gather Identity Reshape Slice Split Squeeze Transpose Unsqueeze DepthToSpace SpaceToDepth "
-    "Tile".split()
+    [
+        "Concat",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+        "DepthToSpace",
+        "SpaceToDepth",
+        "Tile",
+    ]
 )
 """Operators that only move elements: what goes in as int4 comes out as int4."""
 
