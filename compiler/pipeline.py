@@ -117,6 +117,7 @@ def compile_model(
             "python": platform.python_version(),
             "numpy": np.__version__,
             "exclude": list(options.exclude),
+            "pack": options.pack,
             "overrides": {glob: dict(changes) for glob, changes in options.overrides.items()},
         },
     )

@@ -63,6 +63,7 @@ def compile(
     calibration: Iterable[object] | None = None,
     strict: bool = False,
     mesh_tolerance: float | None = 1e-8,
+    pack: bool = True,
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
     dynamic_shapes: object = None,
@@ -83,6 +84,7 @@ def compile(
         strict: Raise if any op that multiplies and accumulates has to stay on the host.
         mesh_tolerance: For mesh families whose phases are searched for (fldzhyan, butterfly, ...): the largest error of
             an element of a mesh's unitary that is accepted; None takes the best found, and warns.
+        pack: Let the small groups of grouped and depthwise convolutions share tiles.
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
         progress: Called with (pass, done, total).
         dynamic_shapes: Sizes besides the batch that may vary: ``{"input_ids": {1: "length"}}``, by parameter name, or
@@ -99,7 +101,7 @@ def compile(
     from .compiler.pipeline import compile_model
     from .program import Program
 
-    options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance)
+    options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance, pack=pack)
     result = compile_model(
         model,
         example_inputs,
@@ -123,6 +125,7 @@ def lower(
     stop_after: str,
     exclude: str | Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    pack: bool = True,
     print_ir_after_all: bool | TextIO = False,
     dynamic_shapes: object = None,
 ) -> Graph:
@@ -136,7 +139,7 @@ def lower(
     """
     from .compiler.pipeline import compile_model
 
-    options = _options(exclude, overrides, strict=False)
+    options = replace(_options(exclude, overrides, strict=False), pack=pack)
     result = compile_model(
         model,
         example_inputs,
