@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,15 @@ class Schedule:
         """The dict as JSON."""
         return json.dumps(self.to_dict(), indent=indent)
 
+    def to_perfetto(self, path: str | PathLike[str]) -> None:
+        """Write the schedule as a trace for ui.perfetto.dev or chrome://tracing: a track a core, and the host.
+
+        Raises InputError where the file cannot be written.
+        """
+        from .perfetto import write_trace
+
+        write_trace(self, path)
+
     def to_csv(self) -> str:
         """One line an event, with the step's name."""
         data = self.to_dict()
@@ -115,14 +125,15 @@ class Schedule:
             kinds = self.kind[events]
             streams = events[kinds == EventKind.STREAM]
             work = events[kinds != EventKind.CONFIGURE]
+            tiles = len(np.unique(self.tile[streams]))
             rows.append(
                 (
                     name,
-                    "host" if (kinds == EventKind.HOST).any() else "chip",
-                    len(streams),
+                    "host" if len(kinds) and (kinds == EventKind.HOST).all() else "chip",
+                    tiles,
                     int((kinds == EventKind.CONFIGURE).sum()),
                     len(np.unique(self.core[streams])),
-                    int(self.vectors[streams].max(initial=0)),
+                    int(self.vectors[streams].sum()) // max(tiles, 1),
                     float(self.start_s[work].min(initial=np.inf)) if len(work) else 0.0,
                     float(self.end_s[work].max(initial=0.0)),
                     float((self.end_s[events] - self.start_s[events]).sum()),
