@@ -69,6 +69,7 @@ _FAMILIES = (
     "shape",
     "signal",
     "sizes",
+    "text",
 )
 
 

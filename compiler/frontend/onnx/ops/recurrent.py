@@ -1,9 +1,9 @@
 """LSTM, GRU and RNN: torch's own where it computes the same, else cells written out step by step.
 
-torch's operators keep their loop over time to themselves, so that a compiler sees one recurrent layer. They take the gates
-in another order than ONNX: constant weights are put into torch's order once, while the model is built. Peepholes, clipping,
-coupled gates, other activations, sequence lengths, and a GRU that resets before its product are written out, with the
-products of the inputs taken for all steps at once.
+torch's operators keep their loop over time to themselves, so that a compiler sees one recurrent layer. They take the
+gates in another order than ONNX: constant weights are put into torch's order once, while the model is built. Peepholes,
+clipping, coupled gates, other activations, sequence lengths, and a GRU that resets before its product are written out,
+with the products of the inputs taken for all steps at once.
 """
 
 from __future__ import annotations
