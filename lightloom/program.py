@@ -16,7 +16,8 @@ from .runtime.device import PhotonicDevice
 from .runtime.energy import EnergyReport, energy
 from .runtime.errors import LightloomError, complaint
 from .runtime.executor import Progress, Runner
-from .runtime.program import MatrixStep, ProgramBody
+from .runtime.inputs import arrange
+from .runtime.program import MatrixStep, ProgramBody, RecurrentStep
 from .runtime.report.explain import Explanation, explain
 from .runtime.report.text import report
 from .runtime.schedule import Schedule
@@ -42,30 +43,33 @@ class Program:
         """Seconds that each compiler pass took; empty for a loaded program."""
         self._runner = Runner(body)
 
-    def __call__(self, *inputs: torch.Tensor) -> Any:
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Run on the simulated chip with seed 0. See :meth:`run`."""
-        return self.run(*inputs)
+        return self._runner.run(arrange(self.body.inputs, inputs, named))
 
     def run(
         self,
-        *inputs: torch.Tensor,
+        *inputs: Any,
         seed: int = 0,
         ideal: bool = False,
         executor: str = "batched",
         dtype: torch.dtype = torch.float32,
         progress: Progress | None = None,
         device: PhotonicDevice | None = None,
+        **named: Any,
     ) -> Any:
         """Run the program.
 
         Args:
-            inputs: One tensor per input of the model; any batch size, 0 included.
+            inputs: One tensor per input of the model, in tuples, lists or dicts where the model takes these; any
+                batch size, 0 included.
             seed: Seed of the noise. Sample *i* sees the same noise whatever the batch size.
             ideal: Switch every imperfection off: equals the eager model within rounding.
             executor: ``batched`` (whole banks at once) or ``step`` (event by event, as hardware does).
             dtype: float32, or float64 for integer codes that no rounding can move.
             progress: Called after each step with (done, total, layer path).
             device: The chip that the step executor drives; the simulator by default.
+            named: Inputs by name, as the model's parameters are called.
 
         Returns:
             What the model returns.
@@ -73,8 +77,9 @@ class Program:
         Raises:
             InputError: Wrong number, shape, dtype or values of inputs.
         """
+        tensors = arrange(self.body.inputs, inputs, named)
         return self._runner.run(
-            inputs, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress, device=device
+            tensors, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress, device=device
         )
 
     @property
@@ -153,7 +158,13 @@ def _show_steps(body: ProgramBody) -> str:
     lines += [f"  input {show_name(spec.name)}: {show_type(spec.type)}" for spec in body.inputs]
     for step in body.steps:
         head = f"  {show_name(step.name)}: {show_type(step.type)} ="
-        if isinstance(step, MatrixStep):
+        if isinstance(step, RecurrentStep):
+            tiles = sum(body.banks[name].spec.tiles for name in step.banks)
+            banks = " then ".join(show_name(name, "@") for name in step.banks)
+            values = ", ".join(map(show_name, (step.input, *step.states)))
+            direction = "backwards in time" if step.reverse else "in time"
+            lines.append(f"{head} {step.kind} loop {direction} over bank {banks} from {values} ({tiles} tiles)")
+        elif isinstance(step, MatrixStep):
             bias = f" + {show_name(step.bias)}" if step.bias else ""
             spec = body.banks[step.bank].spec
             tiles = f"{spec.tiles} tiles of {spec.ports} ports, {body.costs[step.name].vectors} vectors a sample"

@@ -16,10 +16,11 @@ from .banks import assembled_matrix, bank_mesh, effective_matrices
 from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
 from .geometry import blocks, output_shape, pad, store, vector_count
 from .layout import leading_positions, samples_back, samples_first
-from .program import Conv2dGeometry, MatrixStep, ProgramBody, TileBank
+from .program import ChipStep, Conv2dGeometry, MatrixStep, ProgramBody, RecurrentStep, TileBank
+from .recurrent import Recurrence, first_vector
 
-RecordObserver = Callable[[MatrixStep, BankTables, ColumnRecord], None]
-"""Called with a matrix step, its bank's tables, and what one tile column did with a block of vectors."""
+RecordObserver = Callable[[ChipStep, BankTables, ColumnRecord], None]
+"""Called with a step on the chip, a bank's tables, and what one tile column did with a block of vectors."""
 
 
 CPU = torch.device("cpu")
@@ -68,7 +69,7 @@ class BatchedMatrices:
 
     Args:
         body: the program.
-        engine: of the bank loop: ``auto``, ``fused`` or ``plain``.
+        engine: of the bank loop: ``auto``, ``fused``, ``triton`` or ``plain``.
         block_bytes: largest block of im2col vectors.
         cache_bytes: most bytes of tables and matrices kept between runs.
         chip: the arithmetic of a bank, from the target by default.
@@ -109,6 +110,42 @@ class BatchedMatrices:
         result = self._through_bank(index, step, flat, bias, options)
         return samples_back(result, before, options.samples, tuple(x.shape))
 
+    def recurrent(
+        self, index: int, step: RecurrentStep, work: Recurrence, bias: Tensor | None, options: RunOptions
+    ) -> tuple[Tensor, ...]:
+        """Run the loop over time of recurrent step ``index``: its sequence, h and c, see :class:`.Recurrence`."""
+        bias = None if bias is None else bias.to(options.dtype)
+
+        def hidden(h: Tensor, time: int) -> Tensor:
+            y = self._vectors(index, step, step.bank, h, first_vector(time), options)
+            return y if bias is None else y + bias
+
+        def project(h: Tensor, time: int) -> Tensor:
+            first = first_vector(time, projection=True)
+            return self._vectors(index, step, str(step.projection), h, first, options)
+
+        work.finish(hidden, None if step.projection is None else project)
+        return work.results(options.dtype)
+
+    def _vectors(
+        self, index: int, step: RecurrentStep, bank: str, x: Tensor, first: int, options: RunOptions
+    ) -> Tensor:
+        """Vectors (N, cols), the first of which has index ``first``, through a bank: (N, rows)."""
+        if options.ideal:
+            return F.linear(x, self.matrix(bank, options)[0])
+        tables = self.tables(bank, options)
+        watch = options.observe
+        observe = None if watch is None else lambda record: watch(step, tables, record)
+        return forward(
+            tables,
+            x.contiguous(),
+            seed=options.seed,
+            stream=index,
+            first_vector=first,
+            engine=self.engine,
+            observe=observe,
+        )
+
     def counts(self, step: MatrixStep, shape: tuple[int, ...]) -> Counts:
         """What a matrix step does with an input of this shape: every tile configured once, every vector sent."""
         bank = self.body.banks[step.bank]
@@ -133,7 +170,7 @@ class BatchedMatrices:
         watch = options.observe
         observe = None if watch is None else lambda record: watch(step, tables, record)
         geometry = step.geometry
-        if isinstance(geometry, Conv2dGeometry) and resolve_engine(tables, self.engine, observe) == "fused":
+        if isinstance(geometry, Conv2dGeometry) and resolve_engine(tables, self.engine, observe) != "plain":
             padded = pad(x, geometry)
             output = forward_conv2d(tables, padded, geometry, seed=options.seed, stream=index, engine=self.engine)
             return output if bias is None else output.add_(bias.to(options.dtype).view(-1, 1, 1))

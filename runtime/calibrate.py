@@ -13,7 +13,8 @@ from .bankloop import BankTables, ChipArithmetic, ColumnRecord, RangeRecorder
 from .banks import bank_mesh
 from .errors import InputError, complaint
 from .executor import Runner
-from .program import MatrixStep, ProgramBody, TileBank
+from .inputs import arrange
+from .program import ChipStep, ProgramBody, TileBank
 from .targets.schema import Target
 
 MARGIN = 1.05
@@ -31,7 +32,7 @@ def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARG
 
     Args:
         body: the program.
-        data: an iterable of inputs: each a tensor, or a tuple of tensors for a program of several inputs.
+        data: an iterable of inputs: each a tensor, or a tuple or a dict of tensors for a program of several inputs.
         margin: full scale over the largest value seen, at least 1.
 
     Raises:
@@ -39,7 +40,7 @@ def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARG
     """
     if not margin >= 1:
         raise InputError(complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1"))
-    batches = [_as_inputs(item) for item in data]
+    batches = [_as_inputs(body, item) for item in data]
     if not any(item[0].numel() for item in batches if item):
         raise InputError(
             complaint("calibration data is empty", got=f"{len(batches)} batches without a sample",
@@ -71,15 +72,15 @@ def _is_calibrated(target: Target) -> bool:
     return target.detection.adc_range == "calibrated"
 
 
-def _as_inputs(item: object) -> tuple[Tensor, ...]:
-    items: tuple[object, ...] = tuple(item) if isinstance(item, tuple | list) else (item,)
+def _as_inputs(body: ProgramBody, item: object) -> tuple[Tensor, ...]:
+    items = tuple(arrange(body.inputs, item if isinstance(item, tuple | list) else (item,), {}))
     tensors = tuple(value for value in items if isinstance(value, Tensor))
     if len(tensors) < len(items):
         raise InputError(
             complaint(
                 "calibration data holds something other than tensors",
                 got=", ".join(type(value).__name__ for value in items),
-                allowed="tensors, or tuples of tensors",
+                allowed="tensors, tuples of tensors, or dicts of tensors by the names of the inputs",
             )
         )
     return tensors
@@ -96,10 +97,12 @@ def _observe(body: ProgramBody, batches: list[tuple[Tensor, ...]], *, static: bo
     runner = Runner(body, chip=chip, exact=True)
     recorders: dict[str, RangeRecorder] = {}
 
-    def observe(step: MatrixStep, tables: BankTables, record: ColumnRecord) -> None:
-        if step.bank not in recorders:
-            recorders[step.bank] = RangeRecorder(tables)
-        recorders[step.bank](record)
+    def observe(step: ChipStep, tables: BankTables, record: ColumnRecord) -> None:
+        del step
+        name = tables.spec.name
+        if name not in recorders:
+            recorders[name] = RangeRecorder(tables)
+        recorders[name](record)
 
     for batch in batches:
         runner.run(batch, observe=observe, dtype=torch.float32)

@@ -3,7 +3,8 @@
 A core that takes a tile is configured for it (unless it holds it already), streams every vector of the
 batch, and takes the next tile. A tile's weights depend on no data, so a core may be configured while the
 step's inputs are still being computed, as late as possible. Steps are dealt in program order; a step
-starts when its inputs are there; independent steps share the cores. Host ops run one at a time.
+starts when its inputs are there; independent steps share the cores. Host ops run one at a time. The loops of
+recurrent steps are dealt by :mod:`.recurrent_dealing`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import numpy as np
 
 from .errors import InputError, complaint
 from .latency import host_s, stream_s
-from .program import MatrixStep, ProgramBody
+from .program import MatrixStep, ProgramBody, RecurrentStep
+from .recurrent import windows
+from .recurrent_dealing import Events, Host, Places, deal_loop
 from .schedule import COLUMNS, EventKind, Schedule
 from .walk import reads
-
-Events = dict[str, np.ndarray]
 
 
 def deal(body: ProgramBody, batch: int) -> Schedule:
@@ -34,7 +35,7 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
         raise InputError(complaint("a schedule needs a batch", got=repr(batch), allowed="1 sample or more"))
     cores = _Cores(body.target.mesh.cores, body.target.timing.reconfigure_s)
     done: dict[str, float] = {}
-    host_free = 0.0
+    host = Host()
     parts: list[Events] = []
     banks = {name: index for index, name in enumerate(body.banks)}
     for index, step in enumerate(body.steps):
@@ -46,11 +47,13 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
             events = cores.run(banks[step.bank], tiles, ready, stream_s(body.target_for(step.bank), vectors))
             events["vectors"] = np.where(events["kind"] == EventKind.STREAM, vectors, 0)
             done[step.name] = float(events["end_s"].max(initial=ready))
+        elif isinstance(step, RecurrentStep):
+            events, done[step.name] = _loop(body, step, batch, ready, cores, host, banks)
         else:
-            start = max(host_free, ready)
-            host_free = start + host_s(body.target, batch * cost.macs, batch * cost.elements)
-            done[step.name] = host_free
-            events = _event(EventKind.HOST, start, host_free)
+            seconds = host_s(body.target, batch * cost.macs, batch * cost.elements)
+            start = host.append(ready, seconds)
+            done[step.name] = start + seconds
+            events = _event(EventKind.HOST, start, done[step.name])
         events["step"] = np.full(len(events["kind"]), index)
         parts.append(events)
     columns = {
@@ -70,11 +73,59 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
     )
 
 
+def _loop(
+    body: ProgramBody,
+    step: RecurrentStep,
+    batch: int,
+    ready_s: float,
+    cores: _Cores,
+    host: Host,
+    banks: dict[str, int],
+) -> tuple[Events, float]:
+    """The events of a recurrent step, and when it is done."""
+    times, vectors = windows(body, step, batch)
+    places = Places.of(loop_tiles(body, step), cores.count)
+    table = np.concatenate([np.full(body.banks[name].spec.tiles, banks[name]) for name in step.banks])
+    index = np.concatenate([np.arange(body.banks[name].spec.tiles) for name in step.banks])
+    order, held = cores.places(table, index)
+    parts, done = deal_loop(
+        places,
+        order,
+        held,
+        cores.free_s,
+        host,
+        ready_s=ready_s,
+        times=times,
+        reconfigure_s=cores.reconfigure_s,
+        stream_s=[stream_s(body.target_for(name), vectors) for name in step.banks],
+        gates_s=gates_s(body, step, batch),
+        event=_columns,
+    )
+    keeps = held >= 0
+    cores.bank[order[keeps]], cores.tile[order[keeps]] = table[held[keeps]], index[held[keeps]]
+    nothing = _columns(EventKind.STREAM, *(np.empty(0, np.int64),) * 2, *(np.empty(0),) * 2)
+    events = {name: np.concatenate([nothing[name], *(part[name] for part in parts)]) for name in nothing}
+    events["vectors"] = np.where(events["kind"] == EventKind.STREAM, vectors, 0)
+    return events, done
+
+
+def loop_tiles(body: ProgramBody, step: RecurrentStep) -> tuple[int, ...]:
+    """Tiles of the phases of a recurrent step's time steps: of the hidden matrix, then of the projection."""
+    return tuple(body.banks[name].spec.tiles for name in step.banks)
+
+
+def gates_s(body: ProgramBody, step: RecurrentStep, batch: int) -> float:
+    """Seconds that the host takes for the gates of one time step of a batch."""
+    times, _ = windows(body, step, batch)
+    return host_s(body.target, 0, batch * body.costs[step.name].elements // times) if times else 0.0
+
+
 def lower_bound_s(body: ProgramBody, batch: int) -> float:
     """Time that no weight-stationary schedule on this chip can beat: the largest of
 
     - the critical path, where a matrix of T tiles on C cores takes at least ``ceil(T / C)`` streams and
-      the configurations between them on some core, and the first stream waits for a configuration;
+      the configurations between them on some core, and the first stream waits for a configuration; a
+      recurrent step takes this for each of its matrices and the gates at every time step;
     - all streams and the first configuration of every tile, shared evenly by the cores;
     - all host ops, one after the other.
     """
@@ -94,6 +145,21 @@ def lower_bound_s(body: ProgramBody, batch: int) -> float:
                 chip += tiles * stream + (0.0 if step.bank in seen else tiles * reconfigure)
                 seen.add(step.bank)
             done[step.name] = ready
+        elif isinstance(step, RecurrentStep):
+            times, vectors = windows(body, step, batch)
+            gates = gates_s(body, step, batch)
+            period = gates
+            for name, tiles in zip(step.banks, loop_tiles(body, step), strict=True):
+                stream = stream_s(body.target_for(name), vectors)
+                rounds = -(-tiles // mesh.cores)
+                period += rounds * stream + max(rounds - 1, 0) * reconfigure
+                chip += times * tiles * stream + (0.0 if name in seen or not times else tiles * reconfigure)
+                seen.add(name)
+            short = max(sum(loop_tiles(body, step)) - mesh.cores, 0)  # tiles that cannot stay from step to step
+            chip += max(times - 1, 0) * short * reconfigure
+            hidden = body.banks[step.bank].spec.tiles
+            done[step.name] = (max(ready, reconfigure) if hidden and times else ready) + times * period
+            host += times * gates
         else:
             seconds = host_s(body.target, batch * cost.macs, batch * cost.elements)
             host += seconds
@@ -115,6 +181,26 @@ class _Cores:
         self.free_s = np.zeros(self.count)
         self.bank = np.full(self.count, -1)
         self.tile = np.full(self.count, -1)
+
+    def places(self, bank: np.ndarray, tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The cores that a loop's tiles (K,) are dealt to in turn, the earliest free first, and what each holds.
+
+        With a core for every tile, a core that holds one of them keeps it. Returns (order, held), see
+        :func:`.recurrent_dealing.deal_loop`.
+        """
+        order = np.argsort(self.free_s, kind="stable")
+        held = np.full(self.count, -1)
+        if len(tile) > self.count:
+            return order, held
+        for place, (wanted, row) in enumerate(zip(bank.tolist(), tile.tolist(), strict=True)):
+            holders = np.flatnonzero((self.bank == wanted) & (self.tile == row))
+            if len(holders):
+                here = int(np.flatnonzero(order == holders[0])[0])
+                # an earlier tile keeps its holder: places before this one are settled
+                if here >= place:
+                    order[place], order[here] = order[here], order[place]
+                    held[place] = place
+        return order, held
 
     def run(self, bank: int, tiles: int, ready_s: float, stream_s: float) -> Events:
         """Deal a bank's tiles: those that a core holds stay on it, the others go where they start first."""

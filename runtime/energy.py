@@ -35,7 +35,7 @@ from .counts import Counts, configure_counts, settings_per_tile, step_counts, st
 from .errors import InputError, complaint
 from .latency import stream_s
 from .ledger import IDLE, ITEMS, PARTS, EnergyReport, Ledger, on_grid
-from .program import MatrixStep, ProgramBody
+from .program import HostStep, ProgramBody
 from .schedule import EventKind, Schedule
 from .targets.schema import Target
 
@@ -145,7 +145,7 @@ def energy(
     if not (math.isfinite(calibration_j) and calibration_j >= 0):
         raise InputError(complaint("impossible calibration energy", got=calibration_j, allowed="0 J or more"))
     found = step_counts(body, schedule)
-    chips = [body.target_for(s.bank) if isinstance(s, MatrixStep) else body.target for s in body.steps]
+    chips = [body.target if isinstance(s, HostStep) else body.target_for(s.bank) for s in body.steps]
     pairs = list(zip(chips, found.values(), strict=True))
     execution = [list(price(chip, step.execution, step.stream_s).values()) for chip, step in pairs]
     configuration = [list(price(chip, step.configuration, step.configure_s).values()) for chip, step in pairs]

@@ -17,7 +17,9 @@ from .device import PhotonicDevice
 from .errors import InputError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
-from .program import MatrixStep, ProgramBody, TileBank
+from .program import MatrixStep, ProgramBody, RecurrentStep, TileBank
+from .recurrent import Recurrence, start
+from .recurrent_counts import loop_counts
 from .schedule import COLUMNS, Schedule
 from .simulator import SimulatorDevice
 from .stepper import Stepper
@@ -34,7 +36,7 @@ class Runner:
 
     Args:
         body: the program; it is never written to.
-        engine: of the batched executor: ``auto``, ``fused`` (numba) or ``plain`` (torch).
+        engine: of the batched executor: ``auto``, ``fused`` (numba), ``triton`` (a GPU) or ``plain`` (torch).
         block_bytes: largest block of im2col vectors at a time.
         cache_bytes: most bytes of tables kept between runs.
         schedule: batch size -> schedule, for the step executor; dealt to the target's cores by default.
@@ -97,7 +99,7 @@ class Runner:
         """
         self._check_options(executor, dtype, ideal, observe)
         body = self.body
-        named = check_inputs(body.inputs, inputs, dtype)
+        named = check_inputs(body.inputs, inputs, dtype, body.ranges)
         place = inputs[0].device if inputs and executor == "batched" else torch.device("cpu")
         samples = batch_size(body.inputs, named)
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
@@ -118,6 +120,12 @@ class Runner:
                 result = self._matrices(index, step, x, bias, options)
                 values[step.name] = declared(step, result, options.dtype)
                 counts += self._matrices.counts(step, tuple(x.shape))
+            elif isinstance(step, RecurrentStep):
+                work = recurrence(body, step, values, options.dtype)
+                samples, times = work.x.shape[:2]
+                bias = None if step.bias is None else values[step.bias]
+                values[step.name] = self._matrices.recurrent(index, step, work, bias, options)
+                counts += loop_counts(body, step, times, samples)
             else:
                 values[step.name] = run_host_step(step, values)
                 counts += host_counts(body.costs[step.name], options.samples)
@@ -142,7 +150,18 @@ class Runner:
         def fetch(step: MatrixStep, values: Values) -> Tensor:
             return matrix_input(body, step, values)
 
-        stepper = Stepper(body, device, options, fetch=fetch, block_bytes=self._block_bytes, progress=progress)
+        def begin(step: RecurrentStep, values: Values) -> Recurrence:
+            return recurrence(body, step, values, options.dtype)
+
+        stepper = Stepper(
+            body,
+            device,
+            options,
+            fetch=fetch,
+            begin=begin,
+            block_bytes=self._block_bytes,
+            progress=progress,
+        )
         schedule = self._schedule(options.samples) if options.samples else _empty(body)
         stepper.run(schedule, values)
         self.counts = stepper.counts
@@ -169,6 +188,11 @@ def matrix_input(body: ProgramBody, step: MatrixStep, values: Values) -> Tensor:
     check_input(tuple(x.shape), step.geometry, body.banks[step.bank].spec.cols, where)
     check_finite(x, f"values on the way into the chip became NaN or infinite (value {step.input!r})", where)
     return x
+
+
+def recurrence(body: ProgramBody, step: RecurrentStep, values: Values, dtype: torch.dtype) -> Recurrence:
+    """A recurrent step at its first time step, its inputs checked and in the run's dtype."""
+    return start(body, step, values[step.input].to(dtype), [values[name].to(dtype) for name in step.states])
 
 
 def collect_outputs(body: ProgramBody, values: Values) -> Any:

@@ -213,7 +213,8 @@ class RecurrentStep:
         return (self.bank,) if self.projection is None else (self.bank, self.projection)
 
 
-Step = HostStep | MatrixStep | RecurrentStep
+ChipStep = MatrixStep | RecurrentStep
+Step = HostStep | ChipStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +246,8 @@ class ProgramBody:
     ``output`` is a tree of tuples, lists and dicts (``structure``) whose leaves index ``outputs``.
     ``costs`` has an entry for every step; ``example_batch`` is the batch size of the example inputs.
     ``layer_targets`` holds the target of each bank whose layer overrides fields of the chip's.
-    ``ir`` holds the IR text of every stage.
+    ``ir`` holds the IR text of every stage. ``ranges`` holds the lowest and highest value (None: no limit) of the
+    symbolic sizes that have limits.
     """
 
     name: str
@@ -261,6 +263,7 @@ class ProgramBody:
     layer_targets: Mapping[str, Target] = field(default_factory=dict[str, "Target"])
     ir: Mapping[str, str] = field(default_factory=dict[str, str])
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
+    ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict[str, tuple[int, int | None]])
 
     def target_for(self, bank: str) -> Target:
         """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""

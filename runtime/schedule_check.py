@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from .dealing import gates_s, loop_tiles
 from .errors import VerifyError, complaint
 from .latency import host_s, stream_s
-from .program import MatrixStep, ProgramBody
+from .program import HostStep, MatrixStep, ProgramBody, RecurrentStep
+from .recurrent import windows
 from .schedule import COLUMNS, EventKind, Schedule
 from .walk import reads
 
@@ -93,17 +95,15 @@ def _resources(schedule: Schedule, body: ProgramBody) -> list[str]:
     host = order[core < 0]
     if (schedule.kind[chip] == EventKind.HOST).any() or (schedule.kind[host] != EventKind.HOST).any():
         return [*faults, complaint("a host op on a core, or a tile on the host")]
-    banks = {name: index for index, name in enumerate(body.banks)}
-    bank_of = np.array([banks[s.bank] if isinstance(s, MatrixStep) else -1 for s in body.steps], np.int64)
     # Position of the last configuration at or before each event of the same core.
     here = np.arange(len(chip))
     configured = np.where(schedule.kind[chip] == EventKind.CONFIGURE, here, -1)
     last = np.maximum.accumulate(configured) if len(chip) else configured
     streams = np.flatnonzero(schedule.kind[chip] == EventKind.STREAM)
     source = last[streams]
-    bank, tile = bank_of[schedule.step[chip]], schedule.tile[chip]
+    tile = _tiles_of_program(schedule, body)[chip]
     held = (source >= 0) & (schedule.core[chip][source] == schedule.core[chip][streams])
-    held &= (bank[source] == bank[streams]) & (tile[source] == tile[streams])
+    held &= tile[source] == tile[streams]
     wrong = streams[~held]
     if len(wrong):
         event = chip[wrong[0]]
@@ -117,12 +117,98 @@ def _resources(schedule: Schedule, body: ProgramBody) -> list[str]:
     return faults
 
 
+def _tiles_of_program(schedule: Schedule, body: ProgramBody) -> np.ndarray:
+    """Of each event, its tile counted through all banks of the program; -1 where it has none."""
+    sizes = {name: bank.spec.tiles for name, bank in body.banks.items()}
+    first = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1].tolist(), strict=True))
+    found = np.full(len(schedule), -1, np.int64)
+    for step, events in zip(body.steps, schedule.by_step, strict=True):
+        if isinstance(step, HostStep):
+            continue
+        tile = schedule.tile[events].astype(np.int64)
+        before = 0
+        for name in step.banks:
+            own = (tile >= before) & (tile < before + sizes[name])
+            found[events[own]] = tile[own] - before + first[name]
+            before += sizes[name]
+    return found
+
+
+def _loop(schedule: Schedule, body: ProgramBody, step: RecurrentStep, events: np.ndarray) -> list[str]:
+    """The windows of a recurrent step: every tile once a time step, gates between, each after what it needs."""
+    times, vectors = windows(body, step, schedule.batch)
+    kinds, tile = schedule.kind[events], schedule.tile[events]
+    streams, gates = events[kinds == EventKind.STREAM], events[kinds == EventKind.HOST]
+    tiles = loop_tiles(body, step)
+    faults: list[str] = []
+    if not np.array_equal(np.sort(schedule.tile[streams]), np.repeat(np.arange(sum(tiles)), times)):
+        faults.append(
+            complaint(
+                "tiles are not streamed once a time step",
+                where=step.name,
+                got=f"{len(streams)} streams",
+                allowed=f"{times} streams of each of {sum(tiles)} tiles",
+            )
+        )
+    if len(gates) != times:
+        faults.append(
+            complaint("a time step has its gates once", where=step.name, got=f"{len(gates)}", allowed=f"{times}")
+        )
+    if (schedule.vectors[streams] != vectors).any():
+        faults.append(complaint("a stream of the wrong vectors", where=step.name, allowed=str(vectors)))
+    if not faults:
+        faults += _time_steps(schedule, step, streams, gates, tiles, times)
+    seconds = np.array([body.target.timing.reconfigure_s, 0.0, gates_s(body, step, schedule.batch)])
+    expected = seconds[kinds]
+    before = 0
+    for name, count in zip(step.banks, tiles, strict=True):
+        own = (kinds == EventKind.STREAM) & (tile >= before) & (tile < before + count)
+        expected[own] = stream_s(body.target_for(name), vectors)
+        before += count
+    return faults + _lengths(schedule, step.name, events, expected)
+
+
+def _time_steps(
+    schedule: Schedule,
+    step: RecurrentStep,
+    streams: np.ndarray,
+    gates: np.ndarray,
+    tiles: tuple[int, ...],
+    times: int,
+) -> list[str]:
+    """The order within a loop, from its events (in start order): hidden products, gates, projection, next step."""
+    turns = [(schedule.start_s[gates], schedule.end_s[gates])]
+    before = 0
+    for phase, count in enumerate(tiles):
+        own = streams[(schedule.tile[streams] >= before) & (schedule.tile[streams] < before + count)]
+        before += count
+        if count:
+            # the k-th window of each tile belongs to time step k
+            rows = own[np.argsort(schedule.tile[own], kind="stable")].reshape(count, times)
+            turns.insert(phase * 2, (schedule.start_s[rows].min(0), schedule.end_s[rows].max(0)))
+    starts = np.stack([start for start, _ in turns], 1).ravel()
+    ends = np.stack([end for _, end in turns], 1).ravel()
+    early = np.flatnonzero(starts[1:] < ends[:-1])
+    if not len(early):
+        return []
+    return [
+        complaint(
+            "a time step goes on before what it needs is there",
+            where=f"{step.name}, time step {(early[0] + 1) // len(turns)}",
+            got=f"{starts[early[0] + 1]} s",
+            allowed=f"from {ends[early[0]]} s",
+        )
+    ]
+
+
 def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
     """The right events for one step, of the right length."""
     step, events = body.steps[index], schedule.by_step[index]
     cost = body.costs[step.name]
     kinds = schedule.kind[events]
     faults: list[str] = []
+    if isinstance(step, RecurrentStep):
+        return _loop(schedule, body, step, events)
     if isinstance(step, MatrixStep):
         vectors = schedule.batch * cost.vectors
         tiles = body.banks[step.bank].spec.tiles if vectors else 0
@@ -147,12 +233,16 @@ def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
         if kinds.tolist() != [EventKind.HOST]:
             faults.append(complaint("a host step is one host event", where=step.name, got=f"{len(events)} events"))
         expected = np.full(len(events), host_s(body.target, schedule.batch * cost.macs, schedule.batch * cost.elements))
+    return faults + _lengths(schedule, step.name, events, expected)
+
+
+def _lengths(schedule: Schedule, name: str, events: np.ndarray, expected: np.ndarray) -> list[str]:
     end = schedule.end_s[events]
     off = np.abs(end - schedule.start_s[events] - expected) > TOLERANCE * (expected + end)
-    if off.any():
-        event = events[np.flatnonzero(off)[0]]
-        faults.append(complaint("an event of the wrong length", where=f"event {event}, step {step.name}"))
-    return faults
+    if not off.any():
+        return []
+    event = events[np.flatnonzero(off)[0]]
+    return [complaint("an event of the wrong length", where=f"event {event}, step {name}")]
 
 
 def _dependencies(schedule: Schedule, body: ProgramBody) -> list[str]:

@@ -7,7 +7,6 @@ adds the bias; everything in between happens on the device. Equal to the batched
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -19,31 +18,17 @@ from .device import Header, PhotonicDevice, TileId
 from .errors import VerifyError, complaint
 from .geometry import blocks, output_shape, store, vector_count
 from .layout import leading_positions, samples_back, samples_first
-from .program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody, TileBank
+from .looping import GEOMETRY, Loop, bank_and_row
+from .program import Conv2dGeometry, Geometry, HostStep, MatrixStep, ProgramBody, RecurrentStep
+from .recurrent import Recurrence
+from .recurrent_counts import gate_counts
 from .schedule import EventKind, Schedule
 from .tiledriver import TileDriver
+from .tilework import TileWork, tiles_by_place
 from .walk import Values, declared, reads, run_host_step
 
 Fetch = Callable[[MatrixStep, Values], Tensor]
-Place = tuple[int, int]
-"""Group and grid row: what one accumulator belongs to."""
-
-
-@dataclass(eq=False)
-class _Work:
-    """A matrix step under way: its input x, and the accumulators ``sums`` (V, groups, grid rows, n).
-
-    ``left``: tiles not streamed yet; ``early``: results of tiles whose left neighbours have not been
-    streamed yet; ``added``: tiles of each place that are in the accumulator.
-    """
-
-    x: Tensor
-    shape: tuple[int, ...]
-    vectors: int
-    sums: Tensor
-    left: int
-    early: dict[int, Tensor] = field(default_factory=dict)
-    added: dict[Place, int] = field(default_factory=dict)
+Begin = Callable[[RecurrentStep, Values], Recurrence]
 
 
 class Stepper:
@@ -53,7 +38,7 @@ class Stepper:
         body: the program.
         device: reserved for the run and released after it, whatever happens.
         options: of the run.
-        fetch: gets and checks the input of a matrix step.
+        fetch: gets and checks the input of a matrix step. begin: the same for a recurrent step.
         block_bytes: largest window in bytes of im2col vectors.
         calibration: number of the calibration that requests carry.
         progress: called after each step with: steps done, steps in all, the step's layer path.
@@ -68,6 +53,7 @@ class Stepper:
         options: RunOptions,
         *,
         fetch: Fetch,
+        begin: Begin,
         block_bytes: int = 16 << 20,
         calibration: int = 0,
         progress: Callable[[int, int, str], None] | None = None,
@@ -77,19 +63,21 @@ class Stepper:
         self.options = options
         self.counts = Counts()
         self._fetch = fetch
+        self._begin = begin
         self._block_bytes = block_bytes
         self._calibration = calibration
         self._progress = progress
         self._before = leading_positions(body)
         self._index = {step.name: index for index, step in enumerate(body.steps)}
         self._banks = {name: index for index, name in enumerate(body.banks)}
-        self._columns = {name: _tiles_by_place(bank) for name, bank in body.banks.items()}
+        self._columns = {name: tiles_by_place(bank) for name, bank in body.banks.items()}
         self._rows = {name: active_rows(bank) for name, bank in body.banks.items()}
         self._drivers = {
             name: TileDriver(bank, body.target_for(name), options.ideal, options.dtype)
             for name, bank in body.banks.items()
         }
-        self._work: dict[int, _Work] = {}
+        self._work: dict[int, TileWork] = {}
+        self._loops: dict[int, Loop] = {}
         self._done: set[int] = set()
         self._configurations: dict[int, int] = {}
         self._sequence = 0
@@ -124,26 +112,53 @@ class Stepper:
         if kind == EventKind.HOST and isinstance(step, HostStep):
             self._host(index, step, values)
         elif kind == EventKind.CONFIGURE and isinstance(step, MatrixStep):
-            self._configurations[core] = self._sequence + 1
-            self._drivers[step.bank].configure(self.device, self._header(index, step, tile, core, 0))
-            self.counts += configure_counts(self.body.banks[step.bank].spec, 1)
+            self._configure(index, step.bank, tile, core)
+        elif isinstance(step, RecurrentStep):
+            self._loop(kind, index, step, tile, core, vectors, values)
         elif kind == EventKind.STREAM and isinstance(step, MatrixStep):
             work = self._opened(index, step, values)
-            if vectors != work.vectors:
-                raise VerifyError(
-                    complaint(
-                        "the schedule is for another batch",
-                        where=step.path or step.name,
-                        got=f"{vectors} vectors",
-                        allowed=f"{work.vectors}",
-                        next_step="make a schedule for this batch size",
-                    )
-                )
-            self._stream(index, step, tile, core, work)
+            self._stream(index, step.bank, step.geometry, tile, core, work, vectors)
             if not work.left:
                 self._finish(index, step, values)
         else:
             raise VerifyError(complaint(f"a {kind.name.lower()} event on the wrong kind of step", where=step.name))
+
+    def _configure(self, index: int, bank: str, tile: int, core: int) -> None:
+        self._configurations[core] = self._sequence + 1
+        self._drivers[bank].configure(self.device, self._header(index, bank, tile, core, 0))
+        self.counts += configure_counts(self.body.banks[bank].spec, 1)
+
+    def _loop(
+        self, kind: EventKind, index: int, step: RecurrentStep, tile: int, core: int, vectors: int, values: Values
+    ) -> None:
+        """An event of a recurrent step: a tile of the current window, or the gates after it."""
+        if kind == EventKind.CONFIGURE:
+            self._configure(index, *bank_and_row(self.body, step, tile), core)
+            return
+        loop = self._looped(index, step, values)
+        if kind == EventKind.HOST:
+            loop.gates()
+            self.counts += gate_counts(self.body, step, loop.work.vectors)
+        else:
+            bank, row = bank_and_row(self.body, step, tile)
+            if bank != loop.bank or loop.done:
+                raise VerifyError(complaint("a window of a recurrent layer out of turn", where=step.path or step.name))
+            self._stream(index, bank, GEOMETRY, row, core, loop.work, vectors, loop.first)
+            loop.streamed()
+        if loop.done:
+            self._finish_loop(index, step, values)
+
+    def _looped(self, index: int, step: RecurrentStep, values: Values) -> Loop:
+        """The loop of a recurrent step, begun at its first window."""
+        if index not in self._loops:
+            self._demand(reads(step), values)
+            bias = None if step.bias is None else values[step.bias].to(self.options.dtype)
+            self._loops[index] = Loop(self.body, step, self._begin(step, values), bias)
+        return self._loops[index]
+
+    def _finish_loop(self, index: int, step: RecurrentStep, values: Values) -> None:
+        values[step.name] = self._loops.pop(index).state.results(self.options.dtype)
+        self._leave(index, values)
 
     def _host(self, index: int, step: HostStep, values: Values) -> None:
         self._demand(reads(step), values)
@@ -167,6 +182,12 @@ class Stepper:
             if not work.left or not work.vectors:
                 self._finish(index, step, values)
                 return
+        elif isinstance(step, RecurrentStep):
+            loop = self._looped(index, step, values)
+            if loop.empty:
+                loop.finish_empty()
+                self._finish_loop(index, step, values)
+                return
         elif self.options.samples == 0:
             self._host(index, step, values)  # an empty batch has no schedule
             return
@@ -174,7 +195,7 @@ class Stepper:
             complaint("the schedule leaves a step undone, or runs its reader first", where=step.path or step.name)
         )
 
-    def _opened(self, index: int, step: MatrixStep, values: Values) -> _Work:
+    def _opened(self, index: int, step: MatrixStep, values: Values) -> TileWork:
         """The work of a step, begun at its first window."""
         if index in self._work:
             return self._work[index]
@@ -186,57 +207,65 @@ class Stepper:
         if before != 1:
             x = samples_first(x, before, self.options.samples)
         vectors = vector_count(tuple(x.shape), step.geometry)
-        sums = x.new_zeros((vectors, spec.groups, spec.grid_rows, spec.ports))
-        self._work[index] = _Work(x, shape, vectors, sums, spec.tiles)
+        self._work[index] = TileWork.of(x, shape, vectors, spec)
         return self._work[index]
 
-    def _header(self, index: int, step: MatrixStep, tile: int, core: int, first: int) -> Header:
-        bank = self.body.banks[step.bank]
+    def _header(self, index: int, name: str, tile: int, core: int, first: int) -> Header:
+        bank = self.body.banks[name]
         spec, columns = bank.spec, bank.columns
         place = (int(columns["group"][tile]), int(columns["row"][tile]), int(columns["col"][tile]))
         grid = (spec.groups, spec.grid_rows, spec.grid_cols)
-        identity = TileId(step.bank, self._banks[step.bank], tile, place, grid)
+        identity = TileId(name, self._banks[name], tile, place, grid)
         self._sequence += 1
         configuration = self._configurations.get(core, 0)
         return Header(identity, core, index, first, configuration, self._calibration, self._sequence)
 
-    def _stream(self, index: int, step: MatrixStep, tile: int, core: int, work: _Work) -> None:
-        """Send every vector of the step through one tile, a window of a block at a time."""
-        bank = self.body.banks[step.bank]
-        spec, driver = bank.spec, self._drivers[step.bank]
+    def _stream(
+        self,
+        index: int,
+        name: str,
+        geometry: Geometry,
+        tile: int,
+        core: int,
+        work: TileWork,
+        vectors: int,
+        first: int = 0,
+    ) -> None:
+        """Send every vector of a product, from index ``first`` on, through one tile, a window of a block at a time."""
+        if vectors != work.vectors:
+            raise VerifyError(
+                complaint(
+                    "the schedule is for another batch",
+                    where=self.body.steps[index].path or self.body.steps[index].name,
+                    got=f"{vectors} vectors",
+                    allowed=f"{work.vectors}",
+                    next_step="make a schedule for this batch size",
+                )
+            )
+        bank = self.body.banks[name]
+        spec, driver = bank.spec, self._drivers[name]
         group, row, column = (int(bank.columns[name][tile]) for name in ("group", "row", "col"))
         low = column * spec.ports
         high = min(low + spec.ports, spec.cols)
         parts: list[Tensor] = []
-        for block in blocks(work.x, step.geometry, self._block_bytes):
+        for block in blocks(work.x, geometry, self._block_bytes):
             x = block.vectors[:, group * spec.cols + low : group * spec.cols + high]
             if x.ndim == 3:
                 x = x.transpose(1, 2).flatten(0, 1)
             x = F.pad(x, (0, low + spec.ports - high))
-            parts.append(driver.send(self.device, self._header(index, step, tile, core, block.start), x))
-        self._accumulate(work, step.bank, (group, row), tile, torch.cat(parts))
-        rows = int(self._rows[step.bank][tile])
+            parts.append(driver.send(self.device, self._header(index, name, tile, core, first + block.start), x))
+        work.add(tile, (group, row), self._columns[name][group, row], torch.cat(parts))
+        rows = int(self._rows[name][tile])
         self.counts += stream_counts(
-            self.body.target_for(step.bank), work.vectors, work.vectors * rows, work.vectors * (high - low)
+            self.body.target_for(name), work.vectors, work.vectors * rows, work.vectors * (high - low)
         )
-
-    def _accumulate(self, work: _Work, bank: str, place: Place, tile: int, result: Tensor) -> None:
-        """Add results of one grid row in ascending column order, keeping those that came early."""
-        work.early[tile] = result
-        work.left -= 1
-        tiles = self._columns[bank][place]
-        done = work.added.get(place, 0)
-        while done < len(tiles) and tiles[done] in work.early:
-            work.sums[:, place[0], place[1]] += work.early.pop(tiles[done])
-            done += 1
-        work.added[place] = done
 
     def _finish(self, index: int, step: MatrixStep, values: Values) -> None:
         """Edge rows off, back to the shape of the step's result, bias on."""
         work = self._work.pop(index)
         spec = self.body.banks[step.bank].spec
         rows = spec.groups * spec.rows
-        flat = work.sums.flatten(2)[:, :, : spec.rows].reshape(work.vectors, rows)
+        flat = work.total(spec)
         image = isinstance(step.geometry, Conv2dGeometry)
         if image:
             result = flat.new_empty(output_shape(work.shape, step.geometry, rows))
@@ -260,11 +289,3 @@ class Stepper:
         self._done.add(index)
         if self._progress is not None:
             self._progress(len(self._done), len(self.body.steps), step.path or step.name)
-
-
-def _tiles_by_place(bank: TileBank) -> dict[Place, list[int]]:
-    """Tiles of each group and grid row, in ascending column order, as the table is sorted."""
-    found: dict[Place, list[int]] = {}
-    for tile, place in enumerate(zip(bank.columns["group"].tolist(), bank.columns["row"].tolist(), strict=True)):
-        found.setdefault(place, []).append(tile)
-    return found

@@ -10,13 +10,14 @@ import numpy as np
 from ...runtime.errors import VerifyError
 from ...runtime.program import TileBank
 from ...runtime.quantized import QUANTIZED
-from ...runtime.values import TensorType, dtype_name, references
+from ...runtime.recurrent import GATES
+from ...runtime.values import TensorType, TupleType, dtype_name, references
 from .graph import STAGES, Graph, Node
 
 LL_OPS = {
-    "nn": {"ll.linear", "ll.conv2d", "ll.convolution"},
-    "mvm": {"ll.mvm"},
-    "tile": {"ll.mvm"},
+    "nn": {"ll.linear", "ll.conv2d", "ll.convolution", "ll.recurrent"},
+    "mvm": {"ll.mvm", "ll.recurrence"},
+    "tile": {"ll.mvm", "ll.recurrence"},
 }
 """The ops of our own that each stage may hold; ATen and ``py`` ops are allowed at every stage."""
 
@@ -100,10 +101,31 @@ def _node(graph: Graph, node: Node) -> Iterator[str]:
         yield f"%{node.name} ({node.op}) has no placement"
     if node.placement is not None and node.placement.where not in ("photonic", "host"):
         yield f"%{node.name} is placed on {node.placement.where!r}; allowed: photonic, host"
-    if graph.stage != "nn" and node.placement and (node.placement.where == "photonic") != (node.op == "ll.mvm"):
-        yield f"%{node.name} ({node.op}) is placed on {node.placement.where}: only ll.mvm runs on the chip"
+    on_chip = node.op in LL_OPS[graph.stage]
+    if graph.stage != "nn" and node.placement and (node.placement.where == "photonic") != on_chip:
+        yield f"%{node.name} ({node.op}) is placed on {node.placement.where}: only ll.* ops run on the chip"
     if node.op == "ll.mvm":
         yield from _mvm(graph, node)
+    if node.op == "ll.recurrence":
+        yield from _recurrence(graph, node)
+
+
+def _recurrence(graph: Graph, node: Node) -> Iterator[str]:
+    attributes, matrices = dict(node.kwargs), {matrix.name: matrix for matrix in graph.matrices}
+    for role in ("matrix", "projection"):
+        if attributes.get(role) is not None and attributes[role] not in matrices:
+            yield f"%{node.name} multiplies by @{attributes[role]}, which is not declared"
+            return
+    kind = attributes.get("kind")
+    first = node.type.items[0] if isinstance(node.type, TupleType) and node.type.items else None
+    if kind not in GATES or not isinstance(first, TensorType) or len(first.shape) != 3:
+        yield f"%{node.name}: an ll.recurrence of {kind} yields (sequence, h[, c]), got {node.type}"
+        return
+    hidden, projection = matrices[str(attributes["matrix"])], matrices.get(str(attributes["projection"]))
+    units = hidden.rows // GATES[str(kind)]
+    last = (units, units) if projection is None else (projection.cols, projection.rows)
+    if hidden.rows % GATES[str(kind)] or last != (units, hidden.cols) or first.shape[2] != hidden.cols:
+        yield f"%{node.name} yields {first.shape[2]} of {units} units, matrix @{hidden.name} keeps {hidden.cols}"
 
 
 def _mvm(graph: Graph, node: Node) -> Iterator[str]:

@@ -7,6 +7,7 @@ from .canonicalize import Canonicalize
 from .dead_code import RemoveDeadCode
 from .decompose import Decompose
 from .emit import emit
+from .expand_recurrent import ExpandRecurrent
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
 from .lower import Lower
@@ -15,6 +16,7 @@ from .program_meshes import ProgramMeshes
 from .quantize import Quantize
 from .ranges import Ranges
 from .shift import Shift
+from .spell_products import SpellProducts
 from .tile import Tile, cut, describe, grid
 
 
@@ -23,6 +25,8 @@ def table(options: Options) -> tuple[Pass, ...]:
     return (
         Canonicalize(),
         FoldConstants(),
+        SpellProducts(),
+        ExpandRecurrent(options),
         FoldBatchNorm(),
         RemoveDeadCode(),
         Place(options),

@@ -13,13 +13,14 @@ from ...runtime.program import (
     LinearGeometry,
     MatrixStep,
     ProgramBody,
+    RecurrentStep,
     Step,
     StepCost,
 )
 from ...runtime.targets import Target
-from ...runtime.values import Ref, TensorType, references
+from ...runtime.values import Ref, TensorType, TupleType, references
 from ..ir import Graph, Node
-from .costs import elements, is_view, macs
+from .costs import elements, gate_elements, is_view, loop_vectors, macs
 
 
 def emit(
@@ -58,11 +59,14 @@ def emit(
         layer_targets=dict(layer_targets),
         ir=dict(ir),
         provenance=dict(provenance),
+        ranges=dict(graph.ranges),
     )
 
 
 def _step(node: Node) -> Step:
     reason = node.placement.reason if node.placement else ""
+    if node.op == "ll.recurrence":
+        return _loop(node, reason)
     if node.op != "ll.mvm":
         op = node.op.removeprefix("aten.")
         return HostStep(node.name, op, node.args, node.kwargs, node.type, node.origin.path, reason)
@@ -81,6 +85,28 @@ def _step(node: Node) -> Step:
     )
 
 
+def _loop(node: Node, reason: str) -> RecurrentStep:
+    source, *states, bias = node.args
+    if not isinstance(source, Ref) or not isinstance(node.type, TupleType):
+        raise VerifyError(
+            f"%{node.name}: an ll.recurrence reads a tensor and yields several, got {source}, {node.type}."
+        )
+    projection = node.attribute("projection")
+    return RecurrentStep(
+        node.name,
+        str(node.attribute("kind")),
+        str(node.attribute("matrix")),
+        None if projection is None else str(projection),
+        source.name,
+        tuple(state.name for state in states if isinstance(state, Ref)),
+        bias.name if isinstance(bias, Ref) else None,
+        bool(node.attribute("reverse")),
+        node.type,
+        node.origin.path,
+        reason,
+    )
+
+
 def _geometry(node: Node) -> Geometry:
     attributes = dict(node.kwargs)
     if attributes["kind"] == "linear":
@@ -91,6 +117,8 @@ def _geometry(node: Node) -> Geometry:
 
 def _cost(node: Node, graph: Graph) -> StepCost:
     outputs = 0 if is_view(node.op) else elements(node.type)
+    if node.op == "ll.recurrence":
+        return StepCost(macs(node, graph), loop_vectors(node), gate_elements(node, graph))
     if node.op != "ll.mvm":
         return StepCost(macs(node, graph), 0, outputs)
     matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))

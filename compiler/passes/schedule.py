@@ -11,7 +11,7 @@ from ...runtime.counts import tile_weights
 from ...runtime.dealing import deal
 from ...runtime.energy import EnergyReport
 from ...runtime.errors import CompileError, complaint
-from ...runtime.program import MatrixStep, ProgramBody
+from ...runtime.program import ChipStep, HostStep, ProgramBody, RecurrentStep, Step
 from ...runtime.schedule import EventKind, Schedule
 from ...runtime.walk import reads
 
@@ -56,12 +56,12 @@ def dependency_graph(
     makers: dict[str, set[str]] = {}
     for index, step in enumerate(body.steps):
         sources: set[str] = set().union(*(makers.get(name, set()) for name in reads(step)))
-        if not isinstance(step, MatrixStep) and level == "bank":
+        if isinstance(step, HostStep) and level == "bank":
             makers[step.name] = sources
             continue
         makers[step.name] = {step.name}
         graph.add_node(step.name, **_attributes(body, index, schedule, joules))
-        if isinstance(step, MatrixStep) and level == "tile":
+        if not isinstance(step, HostStep) and level == "tile":
             _add_tiles(graph, body, index, step, schedule, sources)
         else:
             graph.add_edges_from((source, step.name) for source in sorted(sources))
@@ -72,23 +72,32 @@ def _attributes(body: ProgramBody, index: int, schedule: Schedule | None, joules
     step = body.steps[index]
     cost = body.costs[step.name]
     found: dict[str, Any] = {
-        "kind": "matrix" if isinstance(step, MatrixStep) else "host",
+        "kind": _kind(step),
         "path": step.path,
         "macs": cost.macs,
         "vectors": cost.vectors,
         "elements": cost.elements,
     }
-    if isinstance(step, MatrixStep):
-        spec = body.banks[step.bank].spec
-        found |= {"bank": step.bank, "tiles": spec.tiles, "utilization": spec.utilization}
-    else:
+    if isinstance(step, HostStep):
         found["op"] = step.op
+    else:
+        specs = [body.banks[name].spec for name in step.banks]
+        tiles = sum(spec.tiles for spec in specs)
+        cells = sum(spec.tiles * spec.ports**2 for spec in specs)
+        used = sum(spec.weights for spec in specs) / cells if cells else 0.0
+        found |= {"bank": step.bank, "tiles": tiles, "utilization": used}
     if schedule is not None:
         events = schedule.by_step[index]
         found |= _times(schedule, events[schedule.kind[events] != EventKind.CONFIGURE])
     if step.name in joules:
         found["energy_j"] = joules[step.name]
     return found
+
+
+def _kind(step: Step) -> str:
+    if isinstance(step, HostStep):
+        return "host"
+    return "recurrent" if isinstance(step, RecurrentStep) else "matrix"
 
 
 def _times(schedule: Schedule, events: np.ndarray) -> dict[str, float]:
@@ -104,30 +113,39 @@ def _add_tiles(
     graph: nx.DiGraph[str],
     body: ProgramBody,
     index: int,
-    step: MatrixStep,
+    step: ChipStep,
     schedule: Schedule | None,
     sources: set[str],
 ) -> None:
-    """The tiles of a matrix step, from its sources to its node."""
-    bank = body.banks[step.bank]
-    events: dict[int, int] = {}
-    if schedule is not None:
-        rows = schedule.by_step[index]
-        streams = rows[schedule.kind[rows] == EventKind.STREAM]
-        events = dict(zip(schedule.tile[streams].tolist(), streams.tolist(), strict=True))
-    weights = tile_weights(bank).tolist()
-    place = zip(*(bank.columns[name].tolist() for name in ("group", "row", "col")), strict=True)
-    vectors = body.costs[step.name].vectors
-    for tile, (group, row, col) in enumerate(place):
-        name = f"{step.name}[{group},{row},{col}]"
-        found: dict[str, Any] = {
-            "kind": "tile",
-            "tile": tile,
-            "vectors": vectors,
-            "macs": vectors * weights[tile],
-        }
-        if schedule is not None and tile in events:
-            found |= {"core": int(schedule.core[events[tile]]), **_times(schedule, np.array([events[tile]]))}
-        graph.add_node(name, **found)
-        graph.add_edges_from((source, name) for source in sorted(sources))
-        graph.add_edge(name, step.name)
+    """The tiles of a step on the chip, from its sources to its node; a loop's tiles are one node for all time steps."""
+    first = 0  # tiles are counted through all banks of the step
+    for label, name in zip((step.name, f"{step.name}.projection"), step.banks, strict=False):
+        bank = body.banks[name]
+        weights = tile_weights(bank).tolist()
+        place = zip(*(bank.columns[column].tolist() for column in ("group", "row", "col")), strict=True)
+        vectors = body.costs[step.name].vectors
+        streams = {} if schedule is None else _streams(schedule, index)
+        for tile, (group, row, col) in enumerate(place):
+            node = f"{label}[{group},{row},{col}]"
+            found: dict[str, Any] = {
+                "kind": "tile",
+                "tile": tile,
+                "vectors": vectors,
+                "macs": vectors * weights[tile],
+            }
+            events = streams.get(first + tile)
+            if schedule is not None and events is not None:
+                found |= {"core": int(schedule.core[events[0]]), **_times(schedule, events)}
+            graph.add_node(node, **found)
+            graph.add_edges_from((source, node) for source in sorted(sources))
+            graph.add_edge(node, step.name)
+        first += bank.spec.tiles
+
+
+def _streams(schedule: Schedule, index: int) -> dict[int, np.ndarray]:
+    """The streams of a step by tile."""
+    rows = schedule.by_step[index]
+    rows = rows[schedule.kind[rows] == EventKind.STREAM]
+    rows = rows[np.argsort(schedule.tile[rows], kind="stable")]
+    tiles, starts = np.unique(schedule.tile[rows], return_index=True)
+    return dict(zip(tiles.tolist(), np.split(rows, starts[1:]), strict=True)) if len(tiles) else {}

@@ -27,7 +27,8 @@ class Tile:
         """See :class:`GraphPass`."""
         tables = {matrix.name: _table(matrix, graph.store[matrix.weight], target) for matrix in graph.matrices}
         nodes = tuple(
-            replace(node, origin=node.origin.via(self.name)) if node.op == "ll.mvm" else node for node in graph.nodes
+            replace(node, origin=node.origin.via(self.name)) if node.op in ("ll.mvm", "ll.recurrence") else node
+            for node in graph.nodes
         )
         tiled = replace(graph, stage="tile", tables=tables, banks=tuple(map(describe, tables.values())))
         return tiled.with_nodes(nodes)

@@ -10,9 +10,10 @@ import torch
 
 from ..errors import ArtefactError, LightloomError, complaint
 from ..hostops import is_allowed, resolve
-from ..program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody
+from ..program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody, RecurrentStep
 from ..values import DTYPES, Arg, references
 from .check_bank import check_bank
+from .check_recurrent import check_recurrent
 from .codec import MAX_DEPTH, fault, shorten
 
 MAX_NAME = 512
@@ -28,6 +29,9 @@ def check_body(body: ProgramBody, *, where: str) -> None:
     Raises:
         ArtefactError: with the first fault found, where it is, and what would be allowed.
     """
+    for symbol, (low, high) in body.ranges.items():
+        if not symbol.isidentifier() or (high is not None and high < low):
+            raise fault("The range of a size is impossible", where, (symbol, low, high), "a symbol, low <= high")
     if body.example_batch < 1:
         raise fault("The example batch is impossible", where, body.example_batch, "1 or more")
     known = _check_names(body, where)
@@ -47,6 +51,8 @@ def check_body(body: ProgramBody, *, where: str) -> None:
         if isinstance(step, HostStep):
             _check_op(step, place)
             _check_refs((step.args, tuple(arg for _, arg in step.kwargs)), known, place)
+        elif isinstance(step, RecurrentStep):
+            check_recurrent(step, body, known, place)
         else:
             _check_matrix_step(step, body, known, place)
         known.add(step.name)

@@ -81,6 +81,23 @@ class MatrixEntry(Entry):
     reason: str
 
 
+class RecurrentEntry(Entry):
+    """A loop over time: see :class:`lightloom.runtime.program.RecurrentStep`; ``cell`` is its kind."""
+
+    kind: Literal["recurrent"] = "recurrent"
+    name: Name
+    cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"]
+    bank: Name
+    projection: Name | None
+    input: Name
+    states: Annotated[list[Name], Field(min_length=1, max_length=2)]
+    bias: Name | None
+    reverse: bool
+    type: dict[str, Any]
+    path: str
+    reason: str
+
+
 class BankEntry(Entry):
     """A bank: its spec, and the tensor that holds each column."""
 
@@ -106,6 +123,13 @@ class CostEntry(Entry):
     elements: Count
 
 
+class RangeEntry(Entry):
+    """The values that a symbolic size may have; ``high`` None: no limit."""
+
+    low: Count
+    high: Count | None
+
+
 class Manifest(Entry):
     """Everything but the tensors' bytes."""
 
@@ -117,13 +141,14 @@ class Manifest(Entry):
     example_batch: Annotated[int, Field(ge=1, lt=2**31)]
     inputs: list[InputEntry]
     constants: list[ConstantEntry]
-    steps: list[Annotated[HostEntry | MatrixEntry, Field(discriminator="kind")]]
+    steps: list[Annotated[HostEntry | MatrixEntry | RecurrentEntry, Field(discriminator="kind")]]
     outputs: list[Any]
     structure: Any
     banks: list[BankEntry]
     costs: dict[str, CostEntry]
     ir: dict[str, str]
     provenance: dict[str, Any]
+    ranges: dict[Name, RangeEntry] = {}
     tensors: dict[str, TensorEntry]
 
 

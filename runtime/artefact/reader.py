@@ -11,9 +11,9 @@ import torch
 from pydantic import ValidationError
 
 from ..errors import ArtefactError, TargetError, complaint
-from ..program import BankSpec, HostStep, InputSpec, MatrixStep, ProgramBody, Step, StepCost, TileBank
+from ..program import BankSpec, HostStep, InputSpec, MatrixStep, ProgramBody, RecurrentStep, Step, StepCost, TileBank
 from ..targets.schema import Target
-from ..values import DTYPES
+from ..values import DTYPES, TupleType
 from .check import check_body
 from .codec import (
     decode_arg,
@@ -25,7 +25,7 @@ from .codec import (
     shorten,
 )
 from .container import MANIFEST, TENSORS, find_members, map_file, read_manifest
-from .manifest import BankEntry, ConstantEntry, HostEntry, Manifest, MatrixEntry, parse_manifest
+from .manifest import BankEntry, ConstantEntry, HostEntry, Manifest, MatrixEntry, RecurrentEntry, parse_manifest
 from .tensors import read_tensors
 
 
@@ -81,6 +81,7 @@ def _body(manifest: Manifest, arrays: dict[str, np.ndarray], where: str) -> Prog
         layer_targets={name: _target(target, f"target of {name}") for name, target in manifest.layer_targets.items()},
         ir=dict(manifest.ir),
         provenance=decode_plain(manifest.provenance, "provenance"),
+        ranges={symbol: (entry.low, entry.high) for symbol, entry in manifest.ranges.items()},
     )
 
 
@@ -129,7 +130,7 @@ def _bank(entry: BankEntry, pool: dict[str, np.ndarray], where: str) -> TileBank
     return TileBank(spec, columns)
 
 
-def _step(entry: HostEntry | MatrixEntry) -> Step:
+def _step(entry: HostEntry | MatrixEntry | RecurrentEntry) -> Step:
     where = f"step {shorten(entry.name)}"
     if isinstance(entry, HostEntry):
         return HostStep(
@@ -138,6 +139,23 @@ def _step(entry: HostEntry | MatrixEntry) -> Step:
             args=tuple(decode_arg(arg, where) for arg in entry.args),
             kwargs=tuple((_key(pair[0], where), decode_arg(pair[1], where)) for pair in entry.kwargs),
             type=decode_type(entry.type, where),
+            path=entry.path,
+            reason=entry.reason,
+        )
+    if isinstance(entry, RecurrentEntry):
+        kind = decode_type(entry.type, where)
+        if not isinstance(kind, TupleType):
+            raise fault("A recurrent step yields several values", where, entry.type)
+        return RecurrentStep(
+            name=entry.name,
+            kind=entry.cell,
+            bank=entry.bank,
+            projection=entry.projection,
+            input=entry.input,
+            states=tuple(entry.states),
+            bias=entry.bias,
+            reverse=entry.reverse,
+            type=kind,
             path=entry.path,
             reason=entry.reason,
         )

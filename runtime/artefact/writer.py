@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtefactError, complaint
-from ..program import HostStep, ProgramBody, Step
+from ..program import HostStep, ProgramBody, RecurrentStep, Step
 from ..values import dtype_name
 from .check import check_body
 from .codec import encode_arg, encode_geometry, encode_plain, encode_type, fault
@@ -134,6 +134,7 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
         },
         "ir": dict(body.ir),
         "provenance": encode_plain(body.provenance, "provenance"),
+        "ranges": {symbol: {"low": low, "high": high} for symbol, (low, high) in body.ranges.items()},
     }
     return fields, blobs
 
@@ -144,6 +145,18 @@ def _step(step: Step) -> dict[str, Any]:
         args = [encode_arg(arg, step.name) for arg in step.args]
         kwargs = [[key, encode_arg(arg, f"{step.name}.{key}")] for key, arg in step.kwargs]
         return {"kind": "host", "op": step.op, "args": args, "kwargs": kwargs, **shared}
+    if isinstance(step, RecurrentStep):
+        return {
+            "kind": "recurrent",
+            "cell": step.kind,
+            "bank": step.bank,
+            "projection": step.projection,
+            "input": step.input,
+            "states": list(step.states),
+            "bias": step.bias,
+            "reverse": step.reverse,
+            **shared,
+        }
     geometry = encode_geometry(step.geometry)
     return {
         "kind": "matrix",

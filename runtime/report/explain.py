@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from ..program import MatrixStep, ProgramBody
+from ..program import ChipStep, HostStep, MatrixStep, ProgramBody, RecurrentStep, Step
 from .tables import Column, Table, si
 
 
@@ -24,17 +24,24 @@ class OpRow:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One matrix on the chip: its tiles, the all-zero tiles left out, the share of mesh cells used, its layers."""
+    """One matrix on the chip: its tiles, the all-zero tiles left out, the share of mesh cells used, its layers.
+
+    The matrix is ``groups`` parts of ``rows x cols``; ``packed`` neighbouring parts share one grid of tiles, and
+    ``unpacked_tiles`` and ``unpacked_utilization`` are what a grid for each part would take.
+    """
 
     bank: str
     layers: tuple[str, ...]
     groups: int
     rows: int
     cols: int
+    packed: int
     grid: tuple[int, int]
     tiles: int
     zero_tiles: int
     utilization: float
+    unpacked_tiles: int
+    unpacked_utilization: float
     vectors_per_sample: int
     overrides: bool
 
@@ -79,7 +86,8 @@ class Explanation:
         return Table(columns, rows, left=3)
 
     def layer_table(self) -> Table:
-        """One row a bank."""
+        """One row a bank; where layers are packed, also what they would take unpacked."""
+        packed = any(layer.packed > 1 for layer in self.layers)
         rows = tuple(
             (
                 layer.bank + (" (overrides)" if layer.overrides else ""),
@@ -89,6 +97,7 @@ class Explanation:
                 layer.tiles,
                 layer.zero_tiles,
                 layer.utilization,
+                *((layer.packed, layer.unpacked_tiles, layer.unpacked_utilization) if packed else ()),
                 layer.vectors_per_sample,
             )
             for layer in self.layers
@@ -101,6 +110,7 @@ class Explanation:
             Column("tiles", "tiles"),
             Column("zero_tiles", "zero tiles"),
             Column("utilization", "utilization", _share),
+            *(_PACKING if packed else ()),
             Column("vectors_per_sample", "vectors/sample"),
         )
         return Table(columns, rows, left=2)
@@ -121,35 +131,51 @@ def explain(body: ProgramBody) -> Explanation:
     """
     total = sum(cost.macs for cost in body.costs.values())
     ops: list[OpRow] = []
-    users: dict[str, list[MatrixStep]] = {name: [] for name in body.banks}
+    users: dict[str, list[ChipStep]] = {name: [] for name in body.banks}
     for step in body.steps:
         macs = body.costs[step.name].macs
-        photonic = isinstance(step, MatrixStep)
-        if photonic:
-            users[step.bank].append(step)
-        op = type(step.geometry).__name__.removesuffix("Geometry").lower() if photonic else step.op
+        photonic = not isinstance(step, HostStep)
+        for name in step.banks if photonic else ():
+            users[name].append(step)
         where = "chip" if photonic else "host"
-        ops.append(OpRow(step.name, step.path, op, where, step.reason, macs, macs / total if total else 0.0))
+        ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, macs / total if total else 0.0))
     layers = tuple(_layer(body, name, steps) for name, steps in users.items())
     photonic_macs = sum(op.macs for op in ops if op.where == "chip")
     return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers)
 
 
-def _layer(body: ProgramBody, name: str, steps: list[MatrixStep]) -> LayerRow:
+def _op(step: Step) -> str:
+    """What a step is called: its ATen op, or the layer that the chip runs."""
+    if isinstance(step, RecurrentStep):
+        return f"{step.kind} (recurrent)"
+    return type(step.geometry).__name__.removesuffix("Geometry").lower() if isinstance(step, MatrixStep) else step.op
+
+
+def _layer(body: ProgramBody, name: str, steps: list[ChipStep]) -> LayerRow:
     spec = body.banks[name].spec
     return LayerRow(
         bank=name,
         layers=tuple(step.path or step.name for step in steps),
-        groups=spec.groups,
-        rows=spec.rows,
-        cols=spec.cols,
+        groups=spec.groups * spec.blocks,
+        rows=spec.block_shape[0],
+        cols=spec.block_shape[1],
+        packed=spec.blocks,
         grid=(spec.grid_rows, spec.grid_cols),
         tiles=spec.tiles,
         zero_tiles=spec.grid_tiles - spec.tiles,
         utilization=spec.utilization,
+        unpacked_tiles=spec.unpacked_tiles,
+        unpacked_utilization=spec.unpacked_utilization,
         vectors_per_sample=sum(body.costs[step.name].vectors for step in steps),
         overrides=name in body.layer_targets,
     )
+
+
+_PACKING = (
+    Column("packed", "packed", lambda blocks: str(blocks) if blocks > 1 else ""),
+    Column("unpacked_tiles", "unpacked tiles"),
+    Column("unpacked_utilization", "unpacked utilization", lambda share: _share(share)),
+)
 
 
 def _count(macs: int) -> str:
