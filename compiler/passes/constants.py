@@ -37,11 +37,16 @@ class Constants:
         self._values = list(graph.constants)
         self._taken = {value.name for value in (*graph.inputs, *graph.constants)} | {node.name for node in graph.nodes}
         self._known: dict[Identity, str] = {}
+        self._homes: dict[int, str] = {}
         self._made: dict[tuple[object, ...], str] = {}
         for name, tensor in self.store.items():
-            key = identity(tensor)
-            if key is not None:
-                self._known.setdefault(key, name)
+            self._remember(name, tensor)
+
+    def _remember(self, name: str, tensor: torch.Tensor) -> None:
+        key = identity(tensor)
+        if key is not None:
+            self._known.setdefault(key, name)
+            self._homes.setdefault(tensor.untyped_storage().data_ptr(), name)
 
     def unique(self, name: str) -> str:
         """The name, or one made from it that nothing has yet."""
@@ -61,9 +66,7 @@ class Constants:
 
     def define(self, name: str, tensor: torch.Tensor) -> None:
         """Declare a constant under a name that the caller owns."""
-        key = identity(tensor)
-        if key is not None:
-            self._known.setdefault(key, name)
+        self._remember(name, tensor)
         self.store[name] = tensor
         self._values.append(Value(name, TensorType(dtype_name(tensor.dtype), tuple(tensor.shape))))
 
@@ -71,6 +74,10 @@ class Constants:
         """The name under which the same view of the same memory is there."""
         key = identity(tensor)
         return None if key is None else self._known.get(key)
+
+    def home(self, tensor: torch.Tensor) -> str:
+        """Name of the first constant that lies in the same memory, such as the parameter that a transpose is of."""
+        return self._homes.get(tensor.untyped_storage().data_ptr(), "") if tensor.numel() else ""
 
     def made(self, key: tuple[object, ...], name: str, make: Callable[[], torch.Tensor]) -> Ref:
         """The constant that was made for this key before, or what ``make`` returns now."""

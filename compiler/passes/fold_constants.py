@@ -58,10 +58,12 @@ class FoldConstants:
                 nodes.append(node)
             else:
                 known = constants.known(value)
-                names[node.name] = seen[key] = known or node.name
                 if known is None:
-                    constants.define(node.name, value)
-                    values[node.name] = value
+                    home = constants.home(value)
+                    known = constants.unique(f"{home}${node.op.split('.')[1]}") if home else node.name
+                    constants.define(known, value)
+                    values[known] = value
+                names[node.name] = seen[key] = known
         outputs = tuple(rename(arg, names) for arg in graph.outputs)
         return constants.into(replace(graph, outputs=outputs), tuple(nodes))
 

@@ -1,0 +1,296 @@
+"""Every product with one constant operand becomes a layer: ``ll.linear``, or a 1 x 1 ``ll.conv2d`` of many matrices."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from math import prod
+from typing import ClassVar
+
+import torch
+
+from ...runtime.errors import LightloomError
+from ...runtime.targets import Target
+from ...runtime.values import Ref, TensorType, ValueType, references, rename
+from ..ir import Graph, Node, Origin
+from .axes import AxisChain, permutation
+from .constants import Constants
+from .product_chains import pairs
+from .products import Label, Product, product_of
+
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_RESHAPES = ("aten.view.default", "aten._unsafe_view.default", "aten.reshape.default")
+
+
+class UnspelledError(LightloomError):
+    """Why a product is no layer; caught by the passes, never seen by a user but as a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """Labels of a product's result, and those (``rows``) that number the outputs of its layer, in that order."""
+
+    layer: str
+    labels: tuple[str, ...]
+    rows: tuple[str, ...]
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SpellProducts:
+    """One spelling for each product of a runtime value with a constant.
+
+    The constant may be on either side and of any rank. Its axes that only it has number the layer's outputs, the
+    summed ones its inputs; axes that both operands and the result share number independent matrices: the groups of a
+    1 x 1 convolution. Transposes of weights are views of the same memory; those of inputs and results are host views.
+    A constant added to such a result along the layer's outputs becomes its bias where it has none: the same sum.
+    """
+
+    name: ClassVar[str] = "spell_products"
+    consumes: ClassVar[str] = "nn"
+    produces: ClassVar[str] = "nn"
+
+    def run(self, graph: Graph, target: Target) -> Graph:
+        """See :class:`GraphPass`."""
+        del target
+        return _Spelling(graph, self.name).graph()
+
+
+def why_not(node: Node, graph: Graph) -> str | None:
+    """Why a product stays as it is, if it has a constant operand; None for what is no product of two operands."""
+    product = product_of(node, graph.types())
+    if product is None:
+        return None
+    try:
+        _operands(product, graph.types(), graph.store)
+    except UnspelledError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Operands:
+    """A product sorted out: the runtime value, the constant, and the role of each label."""
+
+    x: Ref
+    kind: TensorType
+    x_labels: tuple[Label, ...]
+    name: str
+    weight: torch.Tensor
+    weight_labels: tuple[str, ...]
+    blocks: tuple[str, ...]
+    rows: tuple[str, ...]
+    cols: tuple[str, ...]
+    free: tuple[str, ...]
+
+    def size(self, label: str) -> int:
+        return self.weight.shape[self.weight_labels.index(label)]
+
+
+def _operands(product: Product, types: dict[str, ValueType], store: object) -> _Operands:
+    """Sort out a product. Raises UnspelledError with the reason where it is no layer."""
+    sides = [(product.left, product.left_labels), (product.right, product.right_labels)]
+    constant = [ref.name in store for ref, _ in sides]  # type: ignore[operator]
+    if constant == [False, False]:
+        raise UnspelledError("both operands are computed at run time")
+    if constant == [True, True]:
+        raise UnspelledError("both operands are constants")
+    (x, x_labels), (ref, labels) = sides[constant.index(False)], sides[constant.index(True)]
+    weight: torch.Tensor = store[ref.name]  # type: ignore[index]
+    kind = types[x.name]
+    if not isinstance(kind, TensorType) or weight.dtype not in _REAL:
+        raise UnspelledError(f"its constant operand is {str(weight.dtype).removeprefix('torch.')}")
+    if not weight.numel():
+        raise UnspelledError("its constant operand is empty")
+    # an axis of size 1, or one that repeats the same values, is not the constant's own
+    own: list[str] = []
+    shared = {label for label in labels if label in x_labels and label in product.out}
+    for label in labels:
+        axis = len(own)
+        if label is None or (label in shared and (weight.shape[axis] == 1 or weight.stride(axis) == 0)):
+            weight = weight.select(axis, 0)
+        else:
+            own.append(label)
+    blocks = tuple(label for label in product.out if label in own and label in x_labels)
+    rows = tuple(label for label in product.out if label in own and label not in x_labels)
+    cols = tuple(label for label in x_labels if label is not None and label in own and label not in product.out)
+    free = tuple(label for label in product.out if label not in own)
+    if {*blocks, *rows, *cols} != set(own) or {*blocks, *cols, *free} != {label for label in x_labels if label}:
+        raise UnspelledError("an axis is summed in one operand alone")
+    found = _Operands(x, kind, x_labels, ref.name, weight, tuple(own), blocks, rows, cols, free)
+    for label in (*blocks, *cols):
+        if kind.shape[x_labels.index(label)] != found.size(label):
+            raise UnspelledError("the sizes of its operands are not known to agree")
+    if blocks and sum(isinstance(kind.shape[x_labels.index(label)], str) for label in free[2:]) > 1:
+        raise UnspelledError("its matrices are many, and so are the symbolic sizes of its input")
+    if not cols or (prod(map(found.size, cols)) == 1 and (len(own) > 2 or constant[0])):
+        raise UnspelledError("it sums nothing: each result is one product, which the host computes exactly")
+    return found
+
+
+class _Spelling:
+    """State of one run of the pass."""
+
+    def __init__(self, graph: Graph, via: str) -> None:
+        self.source = graph
+        self.via = via
+        self.types = graph.types()
+        self.constants = Constants(graph)
+        self.readers = Counter(name for node in graph.nodes for name in node.reads)
+        self.readers.update(references(graph.outputs))
+        self.names: dict[str, str] = {}
+        self.nodes: dict[str, Node] = {}
+        self.results: dict[str, _Result] = {}
+
+    def graph(self) -> Graph:
+        """The graph with every product spelled."""
+        for whole in self.source.nodes:
+            for node in pairs(whole, self.types, self.constants):
+                self.types[node.name] = node.type
+                self._take(
+                    replace(
+                        node,
+                        args=tuple(rename(arg, self.names) for arg in node.args),
+                        kwargs=tuple((key, rename(value, self.names)) for key, value in node.kwargs),
+                    )
+                )
+        outputs = tuple(rename(arg, self.names) for arg in self.source.outputs)
+        return self.constants.into(replace(self.source, outputs=outputs), tuple(self.nodes.values()))
+
+    def _take(self, node: Node) -> None:
+        if self._is_bias(node):
+            return
+        product = product_of(node, self.types)
+        usual = node.op == "ll.linear" and product is not None and len(product.right_labels) == 2
+        if product is not None and not (usual and product.left.name not in self.constants.store):
+            try:
+                operands = _operands(product, self.types, self.constants.store)
+            except UnspelledError:
+                pass
+            else:
+                self._layer(node, product, operands)
+                return
+        self.nodes[node.name] = node
+        self._follow(node, product if usual else None)
+
+    def _layer(self, node: Node, product: Product, found: _Operands) -> None:
+        """Replace a product by views, a layer and views."""
+        origin = Origin(node.origin.path or self.constants.home(found.weight), node.origin.passes).via(self.via)
+        found = self._untransposed(found)
+        chain = AxisChain(node, origin, found.x, found.kind, found.x_labels, self.constants.unique)
+        inputs, outputs = prod(map(found.size, found.cols)), prod(map(found.size, found.rows))
+        labels = (*found.blocks, *found.rows)
+        sizes = tuple(map(found.size, labels))
+        dtype = node.type.dtype if isinstance(node.type, TensorType) else found.kind.dtype
+        weight = self._weight(found, product.alpha, inputs, outputs)
+        addend = self._bias(product.addend, product.beta, product.out, labels, sizes, dtype)
+        if found.blocks:
+            layer = chain.convolve(found.free, found.blocks, found.cols, found.rows, sizes, weight, addend)
+        else:
+            layer = chain.multiply(found.free, found.cols, found.rows, sizes, weight, addend, dtype)
+        chain.arrange(product.out)
+        if product.addend is not None and addend is None:
+            chain.add(product.addend, product.beta, node.type)
+        last = chain.finish(node.name)
+        for made in chain.nodes:
+            self.nodes[made.name] = made
+            self.types[made.name] = made.type
+        if product.addend is None:
+            layer = node.name if last == layer else layer
+            self.results[node.name] = _Result(layer, product.out, labels, sizes)
+
+    def _untransposed(self, found: _Operands) -> _Operands:
+        """The operands with transposes of the runtime value taken into its labels."""
+        while found.x.name in self.nodes and found.x.name not in self.results:
+            source = self.nodes[found.x.name]
+            x, order = source.args[0], permutation(source, len(found.x_labels))
+            kind = self.types.get(x.name) if isinstance(x, Ref) else None
+            if order is None or not isinstance(x, Ref) or not isinstance(kind, TensorType):
+                break
+            labels = tuple(found.x_labels[order.index(axis)] for axis in range(len(order)))
+            found = replace(found, x=x, kind=kind, x_labels=labels)
+        return found
+
+    def _weight(self, found: _Operands, alpha: float, inputs: int, outputs: int) -> Ref:
+        """The layer's weights: (outputs, inputs), or (blocks * outputs, inputs, 1, 1)."""
+        order = [found.weight_labels.index(label) for label in (*found.blocks, *found.rows, *found.cols)]
+        shape = (-1, inputs, 1, 1) if found.blocks else (outputs, inputs)
+        key = (found.name, tuple(found.weight.shape), found.weight.stride(), tuple(order), shape, alpha)
+
+        def make() -> torch.Tensor:
+            weight = found.weight.permute(order).reshape(shape)
+            return weight if alpha == 1 else weight * alpha
+
+        return self.constants.made(key, f"{self.constants.home(found.weight) or found.name}$matrix", make)
+
+    def _bias(
+        self,
+        addend: object,
+        beta: float,
+        out: tuple[str, ...],
+        rows: tuple[str, ...],
+        sizes: tuple[int, ...],
+        dtype: str,
+    ) -> Ref | None:
+        """The constant that the addend is to the layer's outputs, if it is one and the same for every vector."""
+        if not isinstance(addend, Ref) or addend.name not in self.constants.store:
+            return None
+        tensor = self.constants.store[addend.name]
+        kind = self.types[addend.name]
+        if not isinstance(kind, TensorType) or kind.dtype != dtype or tensor.ndim > len(out) or not tensor.numel():
+            return None
+        labels = out[len(out) - tensor.ndim :]
+        if any(size != 1 and label not in rows for label, size in zip(labels, tensor.shape, strict=True)):
+            return None
+
+        def make() -> torch.Tensor:
+            mine = [label for label in labels if label in rows]
+            kept = tensor.reshape([size for label, size in zip(labels, tensor.shape, strict=True) if label in rows])
+            ordered = kept.permute([mine.index(label) for label in rows if label in mine])
+            grown = ordered[tuple(slice(None) if label in mine else None for label in rows)]
+            bias = grown.expand(sizes).reshape(-1)
+            return bias if beta == 1 else bias * beta
+
+        return self.constants.made((addend.name, labels, rows, sizes, beta), f"{addend.name}$bias", make)
+
+    def _follow(self, node: Node, product: Product | None) -> None:
+        """Remember where the outputs of a layer lie in a value: the layer's own result, or a reshape of it."""
+        kind = node.type
+        if not isinstance(kind, TensorType) or not kind.shape or not isinstance(kind.shape[-1], int):
+            return
+        if product is not None and node.args[2] is None and product.right.name in self.constants.store:
+            self.results[node.name] = _Result(node.name, product.out, product.out[-1:], (kind.shape[-1],))
+        source = node.args[0].name if node.op in _RESHAPES and isinstance(node.args[0], Ref) else ""
+        result = self.results.get(source)
+        if (
+            result is not None
+            and self.readers[source] == 1
+            and result.rows == result.labels[-1:]
+            and kind.shape[-1:] == result.sizes
+        ):
+            labels = (*(f"v{axis}" for axis in range(len(kind.shape) - 1)), result.rows[0])
+            self.results[node.name] = replace(result, labels=labels)
+
+    def _is_bias(self, node: Node) -> bool:
+        """Make a sum of a layer's result and a constant the layer's bias; False if the node is no such sum."""
+        if node.op != "aten.add.Tensor" or len(node.args) != 2:
+            return False
+        scale = dict(node.kwargs).get("alpha", 1)
+        for product, constant, beta in ((*node.args, scale), (*reversed(node.args), 1 if scale == 1 else None)):
+            result = self.results.get(product.name) if isinstance(product, Ref) else None
+            if result is None or beta is None or not isinstance(product, Ref) or self.readers[product.name] != 1:
+                continue
+            layer = self.nodes[result.layer]
+            if layer.args[2] is not None or node.type != self.types[product.name]:
+                continue
+            if not isinstance(node.type, TensorType):
+                continue
+            bias = self._bias(constant, float(beta), result.labels, result.rows, result.sizes, node.type.dtype)  # type: ignore[arg-type]
+            if bias is None:
+                continue
+            self.nodes[result.layer] = replace(layer, args=(*layer.args[:2], bias), origin=layer.origin.via(self.via))
+            self.names[node.name] = product.name
+            # the sum's readers now read the product
+            self.readers[product.name] = self.readers[node.name]
+            return True
+        return False
