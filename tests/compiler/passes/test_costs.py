@@ -46,12 +46,12 @@ class Products(nn.Module):
 
 def test_macs_by_hand() -> None:
     graph = compile_model(Products(), torch.zeros(2, 4, 8), targets.get("mzi16"), stop_after="place").graph
-    counted = {node.op: macs(node, graph) for node in graph.nodes if macs(node, graph)}
+    counted = {node.origin.path or node.op: macs(node, graph) for node in graph.nodes if macs(node, graph)}
     expected = {
-        "aten.conv1d.default": (6 * 6) * (2 * 3),
-        "ll.conv2d": (3 * 4 * 9) * (2 * 3 * 2),
-        "aten.conv_transpose1d.default": (4 * 8) * (2 * 3),
-        "ll.linear": (4 * 5) * 8,
+        "conv1": (6 * 6) * (2 * 3),
+        "conv2": (3 * 4 * 9) * (2 * 3 * 2),
+        "up": (4 * 8) * (2 * 3),
+        "fc": (4 * 5) * 8,
         "aten.matmul.default": (4 * 4) * 8,
         "aten.baddbmm.default": (4 * 4) * 8,
         "aten.scaled_dot_product_attention.default": 2 * (4 * 4 * 8),
