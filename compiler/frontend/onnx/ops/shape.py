@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..dtypes import WIDE_UNSIGNED, torch_type
@@ -47,13 +48,22 @@ def dropout_before_12(node: NodeContext, x: Tensor) -> tuple[Tensor, ...]:
     return x, torch.ones_like(x, dtype=torch.bool if node.opset >= 10 else x.dtype)
 
 
-@operator("Dropout", since=12, host=(1, 2), note="inference only: a model in training mode is refused")
+@operator("Dropout", since=12, host=(1, 2), note="in training mode only with a seed, which decides the mask")
 def dropout(
     node: NodeContext, x: Tensor, ratio: Sizes | None = None, training: Sizes | None = None
 ) -> tuple[Tensor, ...]:
-    if training is not None and node.number(training, 2) and (ratio is None or node.number(ratio, 1) != 0):
-        raise node.input_error(2, "dropout in training mode draws random masks", next_step="export in eval mode")
-    return (x, torch.ones_like(x, dtype=torch.bool)) if node.wants(1) else (x,)
+    share = 0.5 if ratio is None else node.number(ratio, 1)
+    keep: Tensor | None = None
+    if training is not None and node.number(training, 2) and share != 0:
+        if node["seed"] is None or any(not isinstance(size, int) for size in x.shape):
+            raise node.input_error(2, "dropout in training mode draws random masks", next_step="export in eval mode")
+        # The mask is numpy's, as the reference implementation draws it.
+        drawn = np.random.RandomState(node["seed"]).uniform(0, 1, tuple(x.shape))  # noqa: NPY002
+        keep = torch.from_numpy(np.asarray(drawn >= share)).to(x.device)
+        x = keep * x * (1 / (1 - share))
+    if not node.wants(1):
+        return (x,)
+    return x, torch.ones_like(x, dtype=torch.bool) if keep is None else keep
 
 
 @operator("Reshape", since=1)
