@@ -41,15 +41,18 @@ def torchvision_network(name: str, **arguments: Any) -> nn.Module:
                 next_step="pip install --no-deps torchvision, of the release that goes with the installed torch",
             )
         )
-    _declare_operators()
+    declare_operators()
     models = importlib.import_module("torchvision.models")
     if name not in models.list_models():
         raise LightloomError(complaint("torchvision has no such network", got=repr(name)))
     return models.get_model(name, **arguments).eval()
 
 
-def _declare_operators() -> None:
-    """Declare the operators' names where torchvision's own library cannot be loaded."""
+def declare_operators() -> None:
+    """Make ``import torchvision`` (and timm and transformers, which import it) work beside any build of torch.
+
+    Declares the operators' names where torchvision's own library cannot be loaded; otherwise does nothing.
+    """
     if _declared or hasattr(torch.ops.torchvision, "nms"):
         return
     spec = importlib.util.find_spec("torchvision")

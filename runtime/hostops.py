@@ -48,6 +48,20 @@ masked_fill.Scalar masked_fill.Tensor
 real.default imag.default conj.default view_as_real.default view_as_complex.default angle.default
 polar.default
 complex.default
+__and__.Tensor __and__.Scalar __or__.Tensor __or__.Scalar __xor__.Tensor __xor__.Scalar
+__lshift__.Tensor __lshift__.Scalar __rshift__.Tensor __rshift__.Scalar
+absolute.default negative.default subtract.Tensor multiply.Tensor multiply.Scalar divide.Tensor divide.Scalar
+divide.Tensor_mode divide.Scalar_mode true_divide.Scalar greater.Tensor greater.Scalar greater_equal.Tensor
+greater_equal.Scalar less.Tensor less.Scalar less_equal.Tensor less_equal.Scalar not_equal.Tensor not_equal.Scalar
+arccos.default arccosh.default arcsin.default arcsinh.default arctan.default arctan2.default arctanh.default
+fix.default float_power.Tensor_Tensor float_power.Tensor_Scalar float_power.Scalar ldexp.Tensor
+logaddexp.default logaddexp2.default xlogy.Tensor xlogy.Scalar_Other xlogy.Scalar_Self heaviside.default
+copysign.Tensor copysign.Scalar signbit.default nextafter.default gcd.default lcm.default
+isposinf.default isneginf.default isreal.default isclose.default isin.Tensor_Tensor isin.Tensor_Scalar
+lgamma.default digamma.default polygamma.default i0.default special_expit.default special_erfcx.default
+remainder.Scalar_Tensor clip.Tensor bitwise_and.Scalar_Tensor bitwise_or.Scalar_Tensor bitwise_xor.Scalar_Tensor
+masked_scatter.default conj_physical.default _conj.default resolve_conj.default resolve_neg.default
+fill.Scalar fill.Tensor
 """
 
 _ACTIVATIONS = """
@@ -56,7 +70,7 @@ celu.default gelu.default silu.default mish.default hardtanh.default hardswish.d
 softplus.default softshrink.default hardshrink.default threshold.default log_sigmoid.default
 log_sigmoid_forward.default glu.default
 softmax.int _softmax.default _safe_softmax.default log_softmax.int _log_softmax.default
-dropout.default feature_dropout.default alpha_dropout.default
+dropout.default feature_dropout.default alpha_dropout.default feature_alpha_dropout.default
 """
 
 _NORMALIZATION = """
@@ -64,7 +78,8 @@ batch_norm.default _native_batch_norm_legit_no_training.default native_batch_nor
 _batch_norm_no_update.default
 layer_norm.default native_layer_norm.default rms_norm.default group_norm.default native_group_norm.default
 instance_norm.default
-norm.Scalar norm.ScalarOpt_dim linalg_vector_norm.default
+norm.Scalar norm.ScalarOpt_dim norm.ScalarOpt_dim_dtype linalg_vector_norm.default linalg_norm.default
+frobenius_norm.dim nuclear_norm.default _weight_norm.default renorm.default
 """
 
 _MATRIX = """
@@ -93,6 +108,10 @@ upsample_nearest1d.default upsample_nearest1d.vec upsample_nearest2d.default ups
 _upsample_nearest_exact2d.default _upsample_nearest_exact2d.vec
 upsample_bilinear2d.default upsample_bilinear2d.vec _upsample_bilinear2d_aa.default
 _upsample_bilinear2d_aa.vec upsample_bicubic2d.default upsample_bicubic2d.vec
+upsample_nearest3d.default upsample_nearest3d.vec upsample_trilinear3d.default upsample_trilinear3d.vec
+_upsample_nearest_exact1d.default _upsample_nearest_exact1d.vec
+_upsample_nearest_exact3d.default _upsample_nearest_exact3d.vec
+max_unpool2d.default max_unpool3d.default grid_sampler_3d.default
 _upsample_bicubic2d_aa.default _upsample_bicubic2d_aa.vec upsample_linear1d.default upsample_linear1d.vec
 grid_sampler.default grid_sampler_2d.default affine_grid_generator.default
 im2col.default col2im.default unfold.default
@@ -107,6 +126,13 @@ var.default var.dim var.correction std.default std.dim std.correction var_mean.c
 cumsum.default cumprod.default logsumexp.default logcumsumexp.default
 topk.default sort.default sort.stable argsort.default argsort.stable kthvalue.default median.dim
 count_nonzero.default count_nonzero.dim_IntList bucketize.Tensor searchsorted.Tensor
+bucketize.Scalar searchsorted.Scalar all.dims cummax.default cummin.default diff.default
+std_mean.default std_mean.dim std_mean.correction var_mean.default var_mean.dim nansum.default nanmean.default
+nanmedian.default median.default mode.default msort.default quantile.default quantile.scalar
+nanquantile.default nanquantile.scalar trace.default trapezoid.x trapezoid.dx trapz.x trapz.dx
+cumulative_trapezoid.x cumulative_trapezoid.dx histc.default bincount.default unique_consecutive.default
+unique_dim.default _unique2.default dist.default pairwise_distance.default pdist.default cov.default
+corrcoef.default cross.default linalg_cross.default vander.default equal.default
 """
 
 _SHAPES = """
@@ -131,6 +157,16 @@ replication_pad1d.default replication_pad2d.default replication_pad3d.default
 clone.default contiguous.default alias.default detach.default lift_fresh_copy.default
 to.dtype to.dtype_layout to.device to.other _to_copy.default type_as.default
 sym_size.int sym_numel.default sym_stride.int
+atleast_1d.default atleast_2d.default atleast_3d.default block_diag.default broadcast_tensors.default
+cartesian_prod.default combinations.default column_stack.default row_stack.default
+diag.default diagflat.default diagonal_scatter.default dsplit.int dsplit.array hsplit.int hsplit.array
+vsplit.int vsplit.array index_fill.int_Tensor index_reduce.default put.default mH.default matrix_H.default
+moveaxis.int moveaxis.intlist narrow.Tensor argwhere.default pad_sequence.default repeat_interleave.Tensor
+repeat_interleave.self_Tensor scatter.reduce scatter.value_reduce sum_to_size.default
+tensor_split.tensor_indices_or_sections unsafe_split_with_sizes.default _unsafe_index.Tensor
+_unsafe_index_put.default squeeze_copy.default squeeze_copy.dims view_as_real_copy.default
+view_as_complex_copy.default lift.default lift_fresh.default slice_inverse.default
+to.dtype_layout size.int stride.int
 permute_copy.default transpose_copy.int view_copy.default unsqueeze_copy.default squeeze_copy.dim
 select_copy.int slice_copy.Tensor split_copy.Tensor split_with_sizes_copy.default expand_copy.default
 unbind_copy.int alias_copy.default detach_copy.default t_copy.default
@@ -142,10 +178,43 @@ linspace.default eye.default eye.m scalar_tensor.default
 zeros_like.default ones_like.default full_like.default empty_like.default
 new_zeros.default new_ones.default new_full.default new_empty.default
 tril_indices.default triu_indices.default
+logspace.default range.default range.step hann_window.default hann_window.periodic hamming_window.default
+hamming_window.periodic bartlett_window.default blackman_window.default kaiser_window.default
 """
+
+_SPECTRA = """
+fft_fft.default fft_ifft.default fft_rfft.default fft_irfft.default fft_hfft.default fft_ihfft.default
+fft_fft2.default fft_ifft2.default fft_rfft2.default fft_irfft2.default
+fft_fftn.default fft_ifftn.default fft_rfftn.default fft_irfftn.default fft_fftshift.default fft_ifftshift.default
+fft_fftfreq.default fft_rfftfreq.default _fft_c2c.default _fft_c2r.default _fft_r2c.default
+stft.default stft.center istft.default
+matrix_exp.default matrix_power.default linalg_matrix_power.default linalg_inv.default inverse.default
+linalg_det.default det.default linalg_solve.default linalg_cholesky.default linalg_qr.default
+linalg_svd.default linalg_eigh.default linalg_pinv.default
+"""
+
+
+def _power(base: float, exponent: float) -> float:
+    """A power of sizes, small enough to be computed at once whatever a file asks for."""
+    if abs(exponent) > _MAX_EXPONENT or abs(base) > _MAX_BASE:
+        raise ValueError(f"{base} ** {exponent} is no size")
+    return base**exponent
+
+
+_MAX_EXPONENT, _MAX_BASE = 64, 2**63
 
 _PYTHON: dict[str, Callable[..., Any]] = {
     "py.add": operator.add,
+    "py.pow": _power,
+    "py.pos": operator.pos,
+    "py.and_": operator.and_,
+    "py.or_": operator.or_,
+    "py.not_": operator.not_,
+    "py.round": round,
+    "py.math.sqrt": math.sqrt,
+    "py.sym_sqrt": math.sqrt,
+    "py.sym_sum": sum,
+    "py.sym_ite": lambda condition, yes, no: yes if condition else no,
     "py.sub": operator.sub,
     "py.mul": operator.mul,
     "py.floordiv": operator.floordiv,
@@ -179,6 +248,7 @@ _GROUPS = (
     _REDUCTIONS,
     _SHAPES,
     _CREATION,
+    _SPECTRA,
 )
 
 ALLOWED: frozenset[str] = frozenset({*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED})

@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from ...runtime.errors import CaptureError, InputError, complaint
+from ...runtime.errors import CaptureError, complaint
 from ..ir import Graph
+from .example import Example
 from .functional import functional
-from .torch_export import graph_of
+from .inline import inlined
+from .torch_export import Wanted, graph_of
 
 _TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+
+Traced = tuple[ExportedProgram, frozenset[str]]
+
+
+class CaptureWarning(UserWarning):
+    """A model was captured, but not quite as asked for."""
 
 
 @dataclass(frozen=True)
 class Captured:
-    """A captured model: the graph, the batch of the example inputs, and how the capture was made."""
+    """A captured model: the graph, the batch of the example inputs, and how the capture was made.
+
+    ``notes``: what the program cannot do that one would expect of it, such as a batch that is fixed.
+    """
 
     graph: Graph
     example_batch: int
     method: str
+    notes: tuple[str, ...] = ()
 
 
-def capture(model: nn.Module | ExportedProgram, example_inputs: object = None) -> Captured:
+def capture(
+    model: nn.Module | ExportedProgram, example_inputs: object = None, dynamic_shapes: object = None
+) -> Captured:
     """Capture a model as an ``nn`` graph with a symbolic batch where the model allows one.
+
+    Where it does not, the batch is fixed at that of the example, and a :class:`CaptureWarning` and ``notes`` say so.
 
     Args:
         model: A module in eval mode, or an exported program.
-        example_inputs: A tensor or a tuple of tensors, first dimension the batch. An exported
-            program may carry its own.
+        example_inputs: A tensor, a tuple of inputs or a dict of keyword inputs, see :class:`.example.Example`. An
+            exported program may carry its own.
+        dynamic_shapes: Sizes besides the batch that may vary, by input: ``{"input_ids": {1: "length"}}``, or as
+            ``torch.export`` takes them.
 
     Raises:
-        CaptureError: the model is in training mode, or no way of tracing it works (with every reason).
-        InputError: the example inputs are missing, not tensors, or empty.
+        CaptureError: the model is in training mode, fixes a size that was to vary, or no way of tracing it works
+            (with every reason).
+        InputError: the example inputs are missing, not tensors, or empty, or dynamic_shapes does not fit them.
     """
     if isinstance(model, ExportedProgram):
-        if example_inputs is None and model.example_inputs is not None:
-            example_inputs = model.example_inputs[0]
-        inputs = _tensors(example_inputs)
-        return Captured(graph_of(*functional(model), _name(model)), _batch(inputs), "exported program")
+        return _exported(model, example_inputs, dynamic_shapes)
     if not isinstance(model, nn.Module):
         raise CaptureError(
             complaint(
@@ -53,46 +73,35 @@ def capture(model: nn.Module | ExportedProgram, example_inputs: object = None) -
             )
         )
     _check_eval(model)
-    inputs = _tensors(example_inputs)
-    traced, method = _export(model, inputs)
-    return Captured(graph_of(*traced, type(model).__name__), _batch(inputs), method)
+    example = Example.of(example_inputs, dynamic_shapes, model.forward)
+    name = type(model).__name__
+    with _without_cache(model) as uncached:
+        program, method, fixed = _export(model, example)
+    graph = graph_of(*program, name, Wanted(example.leaves))
+    notes = (*uncached, *fixed)
+    for note in fixed:
+        warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=4)
+    return Captured(graph, example.batch, method, notes)
 
 
-def _name(program: ExportedProgram) -> str:
-    return type(program.graph_module).__name__
-
-
-def _tensors(example_inputs: object) -> tuple[torch.Tensor, ...]:
-    if isinstance(example_inputs, torch.Tensor):
-        example_inputs = (example_inputs,)
-    if not isinstance(example_inputs, (tuple, list)) or not example_inputs:
-        raise InputError(
+def _exported(model: ExportedProgram, example_inputs: object, dynamic_shapes: object) -> Captured:
+    if dynamic_shapes is not None:
+        raise CaptureError(
             complaint(
-                "compile needs example inputs",
-                got=type(example_inputs).__name__,
-                allowed="a tensor or a tuple of tensors, first dimension the batch",
-                next_step="pass compile(model, torch.zeros(1, ...), target=...)",
+                "the sizes of an exported program are set already",
+                got="dynamic_shapes=",
+                next_step="pass dynamic_shapes to torch.export.export, or compile the module itself",
             )
         )
-    for position, value in enumerate(example_inputs):
-        if not isinstance(value, torch.Tensor):
-            raise InputError(
-                complaint("an example input is not a tensor", where=f"input {position}", got=type(value).__name__)
-            )
-        if value.ndim == 0 or value.shape[0] == 0:
-            raise InputError(
-                complaint(
-                    "an example input has no samples",
-                    where=f"input {position}",
-                    got=f"shape {tuple(value.shape)}",
-                    allowed="at least one sample along the first dimension",
-                )
-            )
-    return tuple(example_inputs)
-
-
-def _batch(inputs: tuple[torch.Tensor, ...]) -> int:
-    return inputs[0].shape[0]
+    if example_inputs is None and model.example_inputs is not None:
+        args, kwargs = model.example_inputs
+        example_inputs = args or kwargs
+        if args and kwargs:
+            example_inputs = {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+    example = Example.of(example_inputs)
+    leaves = tuple(replace(leaf, batched=False) for leaf in example.leaves)  # its author said what is dynamic
+    graph = graph_of(*functional(inlined(model)), type(model.graph_module).__name__, Wanted(leaves))
+    return Captured(graph, example.batch, "exported program")
 
 
 def _check_eval(model: nn.Module) -> None:
@@ -113,31 +122,51 @@ def _check_eval(model: nn.Module) -> None:
         )
 
 
-def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[tuple[ExportedProgram, frozenset[str]], str]:
-    """Try each way of tracing in turn; raise with every reason if none works."""
-    batch = _batch(inputs)
-    # torch.export takes a dimension of size 1 for a constant, so a single sample is traced twice over.
-    traced = tuple(x.expand(2, *x.shape[1:]) if batch == 1 and x.shape[0] == 1 else x for x in inputs)
-    dynamic = tuple({0: torch.export.Dim.AUTO} if x.shape[0] == batch else None for x in inputs)
+@contextmanager
+def _without_cache(model: nn.Module) -> Iterator[tuple[str, ...]]:
+    """Language models (transformers) return a cache of keys and values, an object a program cannot hold: leave it out.
 
-    def export(module: nn.Module, strict: bool) -> ExportedProgram:
-        return torch.export.export(
-            module, traced, dynamic_shapes=(dynamic,) if _variadic(module) else dynamic, strict=strict
-        )
+    Yields a note where there was a cache to switch off.
+    """
+    configs = {id(config): config for module in model.modules() if (config := getattr(module, "config", None))}
+    caching = [config for config in configs.values() if getattr(config, "use_cache", None) is True]
+    for config in caching:
+        config.use_cache = False
+    try:
+        yield ("compiled with use_cache=False: keys and values are not among the outputs",) if caching else ()
+    finally:
+        for config in caching:
+            config.use_cache = True
 
-    ways: tuple[tuple[str, Callable[[], ExportedProgram]], ...] = (
-        ("torch.export", lambda: export(model, False)),
-        ("torch.export, strict", lambda: export(model, True)),
-        ("torch.fx.symbolic_trace", lambda: export(torch.fx.symbolic_trace(model), False)),
-    )
+
+def _export(model: nn.Module, example: Example) -> tuple[Traced, str, tuple[str, ...]]:
+    """Try each way of tracing in turn; raise with every reason if none works.
+
+    First with a symbolic batch, then with the example's. Returns the program, the method, and notes.
+    """
     reasons: list[str] = []
-    for method, trace in ways:
-        try:
-            with warnings.catch_warnings(), torch.no_grad():
-                warnings.simplefilter("ignore")
-                return functional(trace()), method
-        except Exception as error:
-            reasons.append(f"{method}: {_first_line(error)}")
+    ways: tuple[tuple[str, Callable[[], nn.Module], bool], ...] = (
+        ("torch.export", lambda: model, False),
+        ("torch.export, strict", lambda: model, True),
+        ("torch.fx.symbolic_trace", lambda: torch.fx.symbolic_trace(model), False),
+    )
+    for dynamic_batch in (True, False):
+        for method, module, strict in ways:
+            label = method if dynamic_batch else f"{method}, batch fixed at {example.batch}"
+            try:
+                traced = _trace(module(), example, strict, dynamic_batch)
+            except Exception as error:
+                reasons.append(f"{label}: {_first_line(error)}")
+                continue
+            if dynamic_batch and not _fixed_batch(traced[0], example):
+                return traced, method, ()
+            if dynamic_batch and example.batch == 1:  # traced for two samples, and good for two only
+                reasons.append(f"{label}: the model takes the number of samples for a constant")
+                break
+            cause = reasons[0].partition(": ")[2] if reasons else "the model takes the number of samples for a constant"
+            return traced, method, _fixed_note(example, cause)
+        if not any(leaf.batched for leaf in example.leaves):
+            break
     raise CaptureError(
         complaint(
             "the model cannot be traced",
@@ -149,12 +178,60 @@ def _export(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[tuple[E
     )
 
 
-def _variadic(module: nn.Module) -> bool:
-    """Whether forward takes *args: torch.export then wants the dynamic shapes nested once more."""
-    import inspect
+def _fixed_note(example: Example, cause: str) -> tuple[str, ...]:
+    if not any(leaf.batched for leaf in example.leaves):
+        return ()
+    return (f"the batch is fixed at {example.batch}, that of the example: {cause}",)
 
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    return len(parameters) == 1 and parameters[0].kind is inspect.Parameter.VAR_POSITIONAL
+
+def _trace(module: nn.Module, example: Example, strict: bool, dynamic_batch: bool) -> Traced:
+    args, kwargs, arg_shapes, kwarg_shapes = example.traced(dynamic_batch)
+    with warnings.catch_warnings(), _quiet(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(
+            module, args, kwargs, dynamic_shapes=_shapes(module, args, arg_shapes, kwarg_shapes), strict=strict
+        )
+        return functional(inlined(program))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch.export from logging failures: they are told in the error, if every way of tracing fails."""
+    logger = logging.getLogger("torch.export")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _shapes(module: nn.Module, args: tuple[Any, ...], arg_shapes: Any, kwarg_shapes: Any) -> Any:
+    """Dynamic shapes in the form that torch.export wants: by parameter, ``*args`` and ``**kwargs`` nested once more."""
+    shapes: dict[str, Any] = {}
+    rest, more = list(arg_shapes), dict(kwarg_shapes)
+    for name, parameter in inspect.signature(module.forward).parameters.items():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if rest:
+                shapes[name] = tuple(rest)
+                rest = []
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            if more:
+                shapes[name] = more
+        elif rest:
+            shapes[name] = rest.pop(0)
+        elif name in more:
+            shapes[name] = more.pop(name)
+    return shapes
+
+
+def _fixed_batch(program: ExportedProgram, example: Example) -> bool:
+    """Whether tracing found the batch to be a constant, although it was to vary."""
+    held = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    inputs = [held.get(name) for name in program.graph_signature.user_inputs if isinstance(name, str)]
+    tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
+    pairs = zip(example.leaves, tensors, strict=False)
+    return any(leaf.batched and str(value.shape[0]).isdigit() for leaf, value in pairs)
 
 
 def _first_line(error: Exception) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+import sympy
 import torch
 from torch.export import ExportedProgram
-from torch.export.graph_signature import InputKind, OutputKind
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ...runtime.errors import CaptureError, complaint
 from ...runtime.values import (
@@ -23,33 +25,49 @@ from ...runtime.values import (
     dtype_name,
 )
 from ..ir import Graph, Node, Origin, Value
+from .example import Leaf
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _CHECKS = re.compile(r"aten\.(_assert|sym_constrain|_assert_scalar|_assert_tensor_metadata|_assert_async)")
 """Ops that only check sizes at run time; the program checks its inputs itself."""
+_SYMBOL = re.compile(r"\b[su]\d+\b")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_UNLIMITED = 2**31
+"""An upper limit this high is no limit."""
 
 
-def graph_of(program: ExportedProgram, in_place: frozenset[str], name: str) -> Graph:
+@dataclass(frozen=True)
+class Wanted:
+    """What the user said of the tensor inputs, in order."""
+
+    leaves: tuple[Leaf, ...] = ()
+
+
+def graph_of(program: ExportedProgram, in_place: frozenset[str], name: str, wanted: Wanted | None = None) -> Graph:
     """Translate an exported program.
 
     Args:
         program: Functional but for the nodes in ``in_place``, inference only.
         in_place: Names of nodes whose result stands for the value they write (see :mod:`.functional`).
         name: Name of the graph.
+        wanted: Names of dynamic sizes and shapes of the example inputs.
 
     Returns:
         A graph whose constants carry the user's fully-qualified names; a tensor that several names
-        share is one constant.
+        share is one constant. Inputs that are constants (None, numbers, text) are compiled in.
 
     Raises:
-        CaptureError: the model writes to its buffers or inputs, or takes arguments that are not tensors.
+        CaptureError: the model writes to its buffers or inputs, or fixes a size that was to vary.
     """
-    return _Translation(program, in_place, name).graph()
+    return _Translation(program, in_place, name, wanted or Wanted()).graph()
 
 
 class _Translation:
-    def __init__(self, program: ExportedProgram, in_place: frozenset[str], name: str) -> None:
+    def __init__(self, program: ExportedProgram, in_place: frozenset[str], name: str, wanted: Wanted) -> None:
         self.program = program
+        self.wanted = wanted
+        self.sizes: dict[str, int] = {}
+        self.batch = ""
         self.in_place = in_place
         self.memory: dict[str, list[str]] = {}
         self.name = name
@@ -66,7 +84,18 @@ class _Translation:
             if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
         )
         outputs = tuple(self._arg(arg) for arg in self.program.graph.output_node().args[0])  # type: ignore[union-attr]
-        graph = Graph("nn", self.name, inputs, constants, nodes, outputs, store=store, structure=self._structure())
+        graph = Graph(
+            "nn",
+            self.name,
+            inputs,
+            constants,
+            nodes,
+            outputs,
+            store=store,
+            structure=self._structure(),
+            sizes=dict(self.sizes),
+            ranges=self._ranges(),
+        )
         return graph.with_nodes(nodes)
 
     def _refuse_mutation(self) -> None:
@@ -99,6 +128,10 @@ class _Translation:
         for spec in self.program.graph_signature.input_specs:
             node = nodes.get(getattr(spec.arg, "name", ""))
             if spec.kind is InputKind.USER_INPUT:
+                if isinstance(spec.arg, ConstantArgument):
+                    continue
+                if node is not None and isinstance(node.meta.get("val"), torch.Tensor):
+                    self._name_sizes(node.name, len(inputs), node.meta["val"])
                 kind = self._type(node.meta.get("val")) if node is not None else None
                 if not isinstance(kind, TensorType) or node is None:
                     raise CaptureError(
@@ -128,6 +161,48 @@ class _Translation:
                 store[target] = tensor
         constants = tuple(Value(name, self._tensor_type(tensor)) for name, tensor in store.items())
         return tuple(inputs), constants, store
+
+    def _name_sizes(self, where: str, place: int, tensor: torch.Tensor) -> None:
+        """Give the symbolic sizes of an input their names, and note the sizes that the example had."""
+        leaf = self.wanted.leaves[place] if place < len(self.wanted.leaves) else None
+        example = leaf.tensor.shape if leaf else None
+        for dim, size in enumerate(tensor.shape):
+            user, text = leaf.named.get(dim) if leaf else None, str(size)
+            if user is not None and text.isdigit():
+                raise CaptureError(
+                    complaint(
+                        f"the model takes the size {user.name!r} for a constant"
+                        if user.name
+                        else "a size is a constant",
+                        where=f"input {where!r}, dimension {dim}",
+                        got=f"always {example[dim] if example else text}",
+                        next_step="leave it out of dynamic_shapes, or compute with x.shape where the model has a number",
+                    )
+                )
+            if user is not None and user.name and _SYMBOL.fullmatch(text):
+                self.symbols.setdefault(text, user.name)
+            if leaf is not None and leaf.batched and dim == 0 and _SYMBOL.fullmatch(text):
+                # tracing may not see that two inputs must have the same batch; samples are one and the same
+                self.batch = self.symbols.setdefault(text, self.batch or str(self._dim(size)))
+            shown = self._dim(size)
+            if isinstance(shown, str) and example is not None:
+                self.sizes.update(_solved(shown, example[dim], self.sizes))
+
+    def _ranges(self) -> dict[str, tuple[int, int | None]]:
+        """The sizes each symbol may take. Tracing always assumes 2 or more, without meaning it: that is not a limit."""
+        users = [user for leaf in self.wanted.leaves for user in leaf.named.values()]
+        lows = {user.name: user.low for user in users if user and user.low}
+        found: dict[str, tuple[int, int | None]] = {}
+        for symbol, limits in self.program.range_constraints.items():
+            name = self.symbols.get(str(symbol))
+            if name is None or name not in self.sizes:
+                continue
+            low = int(limits.lower) if isinstance(limits.lower, sympy.Integer) else 0
+            high = int(limits.upper) if isinstance(limits.upper, sympy.Integer) else None
+            low = max(low if low > 2 else 0, lows.get(name, 0))
+            if low or (high is not None and high < _UNLIMITED):
+                found[name] = (low, high if high is not None and high < _UNLIMITED else None)
+        return found
 
     def _constant(self, target: str) -> torch.Tensor:
         tensors: Mapping[str, object] = self.program.state_dict
@@ -206,9 +281,14 @@ class _Translation:
             return int(text)
 
         def renumber(match: re.Match[str]) -> str:
-            return self.symbols.setdefault(match.group(), f"s{len(self.symbols)}")
+            if match.group() not in self.symbols:
+                number = len(self.symbols)
+                while f"s{number}" in self.symbols.values():
+                    number += 1
+                self.symbols[match.group()] = f"s{number}"
+            return self.symbols[match.group()]
 
-        return re.sub(r"\b[su]\d+\b", renumber, text)
+        return _SYMBOL.sub(renumber, text)
 
     def _structure(self) -> object:
         spec = self.program.call_spec.out_spec
@@ -228,16 +308,40 @@ def _tree(spec: object, leaves: object) -> object:
         return {"tuple": children}
     if kind is list:
         return {"list": children}
-    if isinstance(kind, type) and issubclass(kind, dict) and isinstance(context, list):
-        return {"dict": dict(zip(map(str, context), children, strict=True))}
+    if isinstance(kind, type) and issubclass(kind, tuple):
+        return {"tuple": children}  # a named tuple: a program does not know its class
+    keys = _keys(context, len(children))
+    if isinstance(kind, type) and keys is not None:
+        return {"dict": dict(zip(keys, children, strict=True))}
     raise CaptureError(
         complaint(
             "the model returns a container that a program cannot rebuild",
             got=getattr(kind, "__name__", str(kind)),
-            allowed="tensors in tuples, lists and dicts",
+            allowed="tensors in tuples, lists, dicts and registered dataclasses",
             next_step="wrap the model in a module that returns one of these",
         )
     )
+
+
+def _keys(context: object, count: int) -> list[str] | None:
+    """The field names of a dict or dataclass: a list of texts, somewhere in what pytree keeps of it."""
+    if isinstance(context, list) and len(context) == count and all(isinstance(key, str | int) for key in context):
+        return [str(key) for key in context]
+    inner = context if isinstance(context, tuple | list) else ()
+    return next((keys for item in inner if (keys := _keys(item, count)) is not None), None)
+
+
+def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
+    """The sizes that make a symbolic dimension ``dim`` come out as ``value``, where it has one unknown."""
+    if dim.isidentifier():
+        return {} if dim in known else {dim: value}
+    expression = sympy.sympify(dim, locals={name: sympy.Symbol(name) for name in _NAME.findall(dim)})
+    unknown = [symbol for symbol in expression.free_symbols if str(symbol) not in known]
+    if len(unknown) != 1:
+        return {}
+    fixed = expression.subs({symbol: known[str(symbol)] for symbol in expression.free_symbols if str(symbol) in known})
+    roots = [root for root in sympy.solve(fixed - value, unknown[0]) if root.is_Integer]
+    return {str(unknown[0]): int(roots[0])} if roots else {}
 
 
 def _op_name(target: object) -> str:

@@ -106,7 +106,8 @@ class Node:
 class Graph:
     """A model at one stage. ``structure`` rebuilds the user's output from the flat ``outputs``.
 
-    ``sizes`` holds the value that each symbolic size had in the example; costs count with it.
+    ``sizes`` holds the value that each symbolic size had in the example; costs count with it. ``ranges`` holds the
+    lowest and highest value (None: no limit) of each symbolic size that has limits.
     """
 
     stage: str
@@ -121,6 +122,9 @@ class Graph:
     store: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor], compare=False, repr=False)
     tables: Mapping[str, TileBank] = field(default_factory=dict[str, TileBank], compare=False, repr=False)
     sizes: Mapping[str, int] = field(default_factory=dict[str, int], compare=False, repr=False)
+    ranges: Mapping[str, tuple[int, int | None]] = field(
+        default_factory=dict[str, tuple[int, int | None]], compare=False, repr=False
+    )
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError where there is none."""
