@@ -58,7 +58,7 @@ def dropout(
         if node["seed"] is None or any(not isinstance(size, int) for size in x.shape):
             raise node.input_error(2, "dropout in training mode draws random masks", next_step="export in eval mode")
         # The mask is numpy's, as the reference implementation draws it.
-        drawn = np.random.RandomState(node["seed"]).uniform(0, 1, tuple(x.shape))  # noqa: NPY002
+        drawn = np.random.RandomState(node["seed"]).uniform(0, 1, tuple(x.shape))
         keep = torch.from_numpy(np.asarray(drawn >= share)).to(x.device)
         x = keep * x * (1 / (1 - share))
     if not node.wants(1):
