@@ -20,7 +20,7 @@ from ...runtime.program import (
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, TupleType, references
 from ..ir import Graph, Node
-from .costs import elements, gate_elements, is_view, loop_vectors, macs
+from .costs import Sizes, elements, gate_elements, is_view, loop_vectors, macs, sample_sizes
 
 
 def emit(
@@ -43,6 +43,7 @@ def emit(
         provenance: What made the program: versions, capture method, options.
     """
     steps = tuple(_step(node) for node in graph.nodes)
+    sizes = sample_sizes(graph)
     read = {name for node in graph.nodes for name in node.reads} | set(references(graph.outputs))
     return ProgramBody(
         name=graph.name,
@@ -53,7 +54,7 @@ def emit(
         outputs=graph.outputs,
         structure=graph.structure,
         banks=dict(graph.tables),
-        costs={node.name: _cost(node, graph) for node in graph.nodes},
+        costs={node.name: _cost(node, graph, sizes) for node in graph.nodes},
         # a model that fixes its sizes is one sample however large: its costs already cover the whole input
         example_batch=example_batch if any(not value.type.static for value in graph.inputs) else 1,
         layer_targets=dict(layer_targets),
@@ -115,10 +116,10 @@ def _geometry(node: Node) -> Geometry:
     return Conv2dGeometry(**fields)  # type: ignore[arg-type]
 
 
-def _cost(node: Node, graph: Graph) -> StepCost:
-    outputs = 0 if is_view(node.op) else elements(node.type)
+def _cost(node: Node, graph: Graph, sizes: Sizes) -> StepCost:
+    outputs = 0 if is_view(node.op) else elements(node.type, sizes)
     if node.op == "ll.recurrence":
-        return StepCost(macs(node, graph), loop_vectors(node), gate_elements(node, graph))
+        return StepCost(macs(node, graph), loop_vectors(node, sizes), gate_elements(node, graph))
     if node.op != "ll.mvm":
         return StepCost(macs(node, graph), 0, outputs)
     matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))

@@ -14,8 +14,11 @@ from ...runtime.values import Ref, references
 from ..ir import Graph, Node, Placement
 from .base import Options, matches, require_match
 from .costs import MAC_OPS
+from .products import PRODUCTS
+from .spell_products import UNKNOWN, why_not
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_LAYERS = ("ll.linear", "ll.conv2d", "ll.convolution")
 _EXCLUDED = "excluded by the user: "
 
 
@@ -44,16 +47,17 @@ class Place:
         paths = [node.origin.path for node in graph.nodes if node.op in MAC_OPS and node.origin.path]
         paths = list(dict.fromkeys(paths))
         require_match(self.options.exclude, paths, "exclude")
-        placed = [replace(node, placement=self._placement(node, graph)) for node in graph.nodes]
+        memory = _memory(graph)
+        placed = [replace(node, placement=self._placement(node, graph, memory)) for node in graph.nodes]
         _refuse_unknown(placed)
         _refuse_weights(placed, graph)
         self._refuse_host(placed)
         require_match(dict(self.options.overrides), _photonic_paths(placed), "overrides")
         return replace(graph, nodes=tuple(placed))
 
-    def _placement(self, node: Node, graph: Graph) -> Placement:
+    def _placement(self, node: Node, graph: Graph, memory: dict[int, list[str]]) -> Placement:
         excluded = next((glob for glob in self.options.exclude if matches(node.origin.path, glob)), None)
-        if node.op in ("ll.linear", "ll.conv2d", "ll.convolution"):
+        if node.op in _LAYERS:
             weight = node.args[1]
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
@@ -61,15 +65,14 @@ class Place:
                 return Placement("host", "its weight is computed at run time")
             if isinstance(node.args[2], Ref) and node.args[2].name not in graph.store:
                 return Placement("host", "its bias is computed at run time")
-            shape = " x ".join(map(str, graph.store[weight.name].shape))
-            return Placement("photonic", f"constant {shape} weights")
+            return Placement("photonic", _weights(weight.name, graph, memory))
         if node.op == "ll.recurrent":
             shapes = " and ".join(" x ".join(map(str, graph.store[name].shape)) for name in _loop_weights(node))
             return Placement("photonic", f"constant {shapes} weights, on their tiles for all time steps")
         if node.op in MAC_OPS:
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
-            return Placement("host", f"no photonic lowering for {node.op}")
+            return Placement("host", _why_host(node, graph))
         if node.op.startswith("py.") or node.op.startswith("aten.sym_"):
             return Placement("host", "arithmetic on sizes")
         return Placement("host", "no weights to hold on a mesh")
@@ -97,6 +100,44 @@ class Place:
                     next_step="exclude them by name, or compile without strict",
                 )
             )
+
+
+_AT_RUN_TIME = 'both operands are computed at run time (dynamic_matmul="photonic" would reprogram tiles)'
+
+
+def _why_host(node: Node, graph: Graph) -> str:
+    """Why an op that multiplies and accumulates stays on the host."""
+    attention = node.op == "aten.scaled_dot_product_attention.default"
+    computed = {name for arg in node.args for name in references(arg) if name not in graph.store}
+    if attention or (node.op in PRODUCTS and len(computed) == 2):
+        return _AT_RUN_TIME
+    reason = why_not(node, graph)
+    if reason == UNKNOWN:
+        return _AT_RUN_TIME
+    return reason or f"no photonic lowering for {node.op}"
+
+
+def _weights(name: str, graph: Graph, memory: dict[int, list[str]]) -> str:
+    """Which weights a layer on the chip has, and whose memory they share as another matrix."""
+    weight = graph.store[name]
+    shape = " x ".join(map(str, weight.shape))
+    others = (other for other in memory[weight.untyped_storage().data_ptr()] if other != name)
+    for other in others:
+        if weight.numel() == graph.store[other].numel():
+            return f"constant {shape} weights, {other} seen another way: a matrix of its own"
+    return f"constant {shape} weights"
+
+
+def _memory(graph: Graph) -> dict[int, list[str]]:
+    """Names of the layers' weights by the memory that they lie in."""
+    found: dict[int, list[str]] = {}
+    for node in graph.nodes:
+        weight = node.args[1] if node.op in _LAYERS else None
+        if isinstance(weight, Ref) and weight.name in graph.store:
+            names = found.setdefault(graph.store[weight.name].untyped_storage().data_ptr(), [])
+            if weight.name not in names:
+                names.append(weight.name)
+    return found
 
 
 def _by_user(node: Node) -> bool:

@@ -29,6 +29,7 @@ class Product:
 
 _FIXED = {
     "aten.mm.default": ("mk", "kn", "mn"),
+    "aten._int_mm.default": ("mk", "kn", "mn"),
     "aten.bmm.default": ("bmk", "bkn", "bmn"),
     "aten.mv.default": ("mk", "k", "m"),
     "aten.dot.default": ("k", "k", ""),

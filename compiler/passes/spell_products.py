@@ -19,6 +19,8 @@ from .product_chains import pairs
 from .products import Label, Product, product_of
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+UNKNOWN = "both operands are computed at run time"
+"""The reason why a product of two runtime values is no layer."""
 _RESHAPES = ("aten.view.default", "aten._unsafe_view.default", "aten.reshape.default")
 
 
@@ -92,7 +94,7 @@ def _operands(product: Product, types: dict[str, ValueType], store: object) -> _
     sides = [(product.left, product.left_labels), (product.right, product.right_labels)]
     constant = [ref.name in store for ref, _ in sides]  # type: ignore[operator]
     if constant == [False, False]:
-        raise UnspelledError("both operands are computed at run time")
+        raise UnspelledError(UNKNOWN)
     if constant == [True, True]:
         raise UnspelledError("both operands are constants")
     (x, x_labels), (ref, labels) = sides[constant.index(False)], sides[constant.index(True)]

@@ -6,14 +6,18 @@ import pytest
 import torch
 from torch import nn
 
+from lightloom.compiler.ir import Graph, Node, Value
 from lightloom.compiler.passes.costs import elements, is_view, macs, shape, size
 from lightloom.compiler.pipeline import compile_model
 from lightloom.runtime import targets
-from lightloom.runtime.values import ScalarType, TensorType, TupleType
+from lightloom.runtime.values import Ref, ScalarType, TensorType, TupleType
 
 
 def test_symbolic_sizes_count_one_sample() -> None:
     assert [size(dim) for dim in (7, "s0", "4*s0", "s0 + 2")] == [7, 1, 4, 3]
+    length = {"s0": 1, "length": 12, "S": 5}
+    dims = ("length", "s0*length", "(length//5)", "Max(1, S)", "2*S - 1", "FloorDiv(length, 5)", "u7 + 1")
+    assert [size(dim, length) for dim in dims] == [12, 12, 2, 5, 9, 2, 2]
     assert shape(TensorType("f32", ("s0", 3, "2*s0"))) == (1, 3, 2)
     pair = TupleType((TensorType("f32", ("s0", 3)), None, TensorType("i64", (2, 2))))
     assert elements(pair) == 3 + 1 + 4
@@ -87,3 +91,45 @@ def test_recurrent_macs_by_hand(kind: type[nn.RNNBase], gates: int, bidirectiona
 )  # fmt: skip
 def test_views_cost_nothing(op: str, free: bool) -> None:
     assert is_view(op) is free
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        keys = self.fc(x)
+        return torch.softmax(keys @ keys.transpose(1, 2), -1) @ keys
+
+
+def test_a_dynamic_length_counts_as_in_the_example() -> None:
+    dynamic = torch.export.Dim.AUTO
+    x = torch.zeros(3, 7, 6)
+    exported = torch.export.export(Attending().eval(), (x,), dynamic_shapes=({0: dynamic, 1: dynamic},))
+    graph = compile_model(exported, x, targets.get("mzi16"), stop_after="place").graph
+    assert graph.inputs[0].type.shape[2] == 6
+    assert all(isinstance(dim, str) for dim in graph.inputs[0].type.shape[:2])
+    counted = [macs(node, graph) for node in graph.nodes if macs(node, graph)]
+    assert counted == [7 * 4 * 6, 7 * 7 * 4, 7 * 7 * 4]
+    body = compile_model(exported, x, targets.get("mzi16")).body
+    assert body is not None
+    (step,) = body.matrix_steps
+    assert (body.costs[step.name].vectors, body.costs[step.name].elements) == (7, 28)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes", "expected"),
+    [
+        ("bij,bjk->bik", ((2, 3, 4), (2, 4, 5)), 2 * 3 * 4 * 5),
+        ("bhqd,bhkd->bhqk", ((2, 3, 4, 5), (2, 3, 6, 5)), 2 * 3 * 4 * 5 * 6),
+        ("bi,bi->b", ((2, 3), (2, 3)), 6),
+        ("...i,ij->...j", ((2, 3, 4), (4, 5)), 2 * 3 * 4 * 5),
+    ],
+)
+def test_einsum_counts_every_combination_of_labels(
+    equation: str, shapes: tuple[tuple[int, ...], tuple[int, ...]], expected: int
+) -> None:
+    values = tuple(Value(name, TensorType("f32", dims)) for name, dims in zip("ab", shapes, strict=True))
+    node = Node("y", "aten.einsum.default", (equation, (Ref("a"), Ref("b"))), TensorType("f32", ()))
+    assert macs(node, Graph("nn", "g", values, (), (node,), (Ref("y"),))) == expected
