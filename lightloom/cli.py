@@ -209,6 +209,12 @@ def report(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples of the run; the example's batch by default.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write it as one self-contained page, with figures, instead.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the schedule as a trace for ui.perfetto.dev.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report latency, energy by part and by layer, and the assumptions behind them."""
@@ -219,6 +225,13 @@ def report(
         options = {"target": target, "exclude": exclude, "override": override}
         body = (program := _opened(source, input_shape, example, **options)).body
         schedule = program.schedule_for(batch or body.example_batch)
+        if trace is not None:
+            schedule.to_perfetto(trace)
+        if html is not None:
+            program.to_html(html, batch)
+            messages.print(f"wrote {html}", highlight=False)
+            if not as_json:
+                return
         priced = energy(body, schedule)
         facts = {
             "program": body.name,

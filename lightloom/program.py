@@ -14,7 +14,7 @@ from .runtime.artefact import load as load_body
 from .runtime.artefact import save as save_body
 from .runtime.device import PhotonicDevice
 from .runtime.energy import EnergyReport, energy
-from .runtime.errors import LightloomError, complaint
+from .runtime.errors import InputError, LightloomError, complaint
 from .runtime.executor import Progress, Runner
 from .runtime.inputs import arrange
 from .runtime.program import MatrixStep, ProgramBody, RecurrentStep
@@ -108,6 +108,34 @@ class Program:
     def report(self) -> str:
         """Latency, energy by part and layer, energy per MAC, and the assumptions behind them, as text."""
         return report(self.body, self.schedule, self.energy)
+
+    def to_html(self, path: str | Path, batch: int | None = None) -> None:
+        """Write a page with everything about the program: layers, energy, timeline, tiles, settings, sources.
+
+        Args:
+            path: The file; it needs no other file and no network.
+            batch: Samples of the run that is shown; the example's batch by default.
+
+        Raises:
+            InputError: the file cannot be written.
+            LightloomError: jinja2 is missing (extra ``demo``).
+        """
+        from .runtime.report.program_page import program_page
+
+        schedule = self.schedule if batch is None else self.schedule_for(batch)
+        text = program_page(self.body, schedule, energy(self.body, schedule))
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                complaint("the page cannot be written", where=str(path), got=error.strerror or str(error))
+            ) from error
+
+    def _repr_html_(self) -> str:
+        """The headline and the layers, for notebooks."""
+        from .runtime.report.notebook import notebook_html
+
+        return notebook_html(self.body)
 
     def graph(self, level: Literal["bank", "step", "tile"] = "bank") -> nx.DiGraph[str]:
         """The dependency graph of banks, steps or tiles, with times and energy on its nodes."""

@@ -95,11 +95,12 @@ def assumptions(target: Target) -> str:
             part, _, name = path.partition(".")
             item = target.provenance[path]
             value = getattr(getattr(target, part), name)
-            lines.append(f"  {path} = {_quantity(value, item.unit)}: {item.source}")
+            lines.append(f"  {path} = {quantity(value, item.unit)}: {item.source}")
     return "\n".join(lines) if lines else "no number of this target has a source"
 
 
-def _quantity(value: float, unit: str) -> str:
+def quantity(value: float, unit: str) -> str:
+    """A number of a target with its unit, prefixed where that suits the unit."""
     if unit == "1":
         return f"{value:g}"
     # Prefixes suit quantities that start with a unit, not decibels, bits or counts.

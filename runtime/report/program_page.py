@@ -1,0 +1,39 @@
+"""The page of a program: everything about it in one HTML file that needs no other file and no network."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from ..energy import EnergyReport
+from ..errors import LightloomError, complaint
+from ..program import ProgramBody
+from ..schedule import Schedule
+from .page_data import page_data
+
+
+def program_page(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
+    """The page as text.
+
+    Args: the program, its schedule for a batch, and the schedule's energy.
+    Raises: LightloomError if jinja2 is not installed (extra ``demo``).
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise LightloomError(
+            complaint("The page needs jinja2, which is not installed", next_step="pip install 'lightloom[demo]'")
+        ) from error
+    data = page_data(body, schedule, energy)
+    # `</` would end the script element that holds the data
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_read("program.html.j2")).render(
+        data=data, json=text, css=_read("program.css"), script=_read("program.js")
+    )
+
+
+def _read(name: str) -> str:
+    return files(__name__.rpartition(".")[0]).joinpath(name).read_text(encoding="utf-8")
