@@ -19,6 +19,7 @@ from ..ir import Graph
 from .example import Example
 from .functional import functional
 from .inline import inlined
+from .recurrent_ops import whole_loops
 from .torch_export import Wanted, graph_of
 
 _TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
@@ -186,7 +187,7 @@ def _fixed_note(example: Example, cause: str) -> tuple[str, ...]:
 
 def _trace(module: nn.Module, example: Example, strict: bool, dynamic_batch: bool) -> Traced:
     args, kwargs, arg_shapes, kwarg_shapes = example.traced(dynamic_batch)
-    with warnings.catch_warnings(), _quiet(), torch.no_grad():
+    with warnings.catch_warnings(), _quiet(), torch.no_grad(), whole_loops():
         warnings.simplefilter("ignore")
         program = torch.export.export(
             module, args, kwargs, dynamic_shapes=_shapes(module, args, arg_shapes, kwarg_shapes), strict=strict

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from ...runtime.hostops import is_allowed
+from .recurrent_ops import NAMES
 
 _NEVER_SHARED = """
     adaptive_avg_pool1d adaptive_avg_pool2d add addmm avg_pool1d avg_pool2d batch_norm bmm cat clamp conv1d conv2d
@@ -52,7 +53,8 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
             continue
         if not node.target._schema.is_mutable:
-            if not is_allowed(_name(node.target)) and "assert" not in str(node.target):
+            known = is_allowed(_name(node.target)) or str(node.target) in NAMES
+            if not known and "assert" not in str(node.target):
                 return None
             continue
         if not _is_plain(node, order):

@@ -26,6 +26,7 @@ from ...runtime.values import (
 )
 from ..ir import Graph, Node, Origin, Value
 from .example import Leaf
+from .recurrent_ops import NAMES
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _CHECKS = re.compile(r"aten\.(_assert|sym_constrain|_assert_scalar|_assert_tensor_metadata|_assert_async)")
@@ -176,7 +177,7 @@ class _Translation:
                         else "a size is a constant",
                         where=f"input {where!r}, dimension {dim}",
                         got=f"always {example[dim] if example else text}",
-                        next_step="leave it out of dynamic_shapes, or compute with x.shape where the model has a number",
+                        next_step="leave it out of dynamic_shapes, or use x.shape where the model has a number",
                     )
                 )
             if user is not None and user.name and _SYMBOL.fullmatch(text):
@@ -349,7 +350,8 @@ def _op_name(target: object) -> str:
     if isinstance(target, torch._ops.OpOverload):
         namespace, _, name = target.name().partition("::")
         overload = "" if "." in name else ".default"
-        return f"{namespace}.{name}{overload}"
+        full = f"{namespace}.{name}{overload}"
+        return NAMES.get(full, full)
     name = getattr(target, "__name__", str(target))
     if getattr(operator, name, None) is target:
         return f"py.{name}"
