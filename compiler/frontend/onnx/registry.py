@@ -56,6 +56,8 @@ _FAMILIES = (
     "losses",
     "matrix",
     "microsoft",
+    "microsoft_attention",
+    "microsoft_quantized",
     "ml",
     "normalization",
     "padding",
