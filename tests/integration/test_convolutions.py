@@ -1,4 +1,4 @@
-"""Convolutions of every kind and option: ideal equals eager, both executors agree, files come back, hosts keep theirs."""
+"""Convolutions of every option: ideal equals eager, both executors agree, files come back, hosts keep theirs."""
 
 from __future__ import annotations
 
