@@ -50,7 +50,6 @@ _FAMILIES = (
     "convolution",
     "detection",
     "elementwise",
-    "image",
     "indexing",
     "logic",
     "losses",
@@ -74,6 +73,8 @@ _FAMILIES = (
     "signal",
     "sizes",
     "text",
+    "training",
+    "trees",
 )
 
 
