@@ -47,7 +47,7 @@ def compiled(model: nn.RNNBase, states: bool) -> ll.Program:
     shapes: dict[str, Any] = {"input": sequence}
     if states:
         shapes["hx"] = ({1: "N"}, {1: "N"}) if model.mode == "LSTM" else {1: "N"}
-    return ll.compile(model, inputs(model, 2, 3, states), target="mzi16", dynamic_shapes=shapes)
+    return ll.compile(model, inputs(model, 3, 4, states), target="mzi16", dynamic_shapes=shapes)
 
 
 def close(got: Any, wanted: Any) -> None:
@@ -60,7 +60,7 @@ def close(got: Any, wanted: Any) -> None:
 @pytest.mark.parametrize("states", [False, True], ids=["from zero", "given states"])
 @pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
 @pytest.mark.parametrize("batch_first", [True, False], ids=["batch first", "time first"])
-@pytest.mark.parametrize("layers, both_ways", list(product((1, 2), (False, True))))
+@pytest.mark.parametrize(("layers", "both_ways"), list(product((1, 2), (False, True))))
 @pytest.mark.parametrize("kind", KINDS)
 def test_ideal_equals_eager(
     kind: str, layers: int, both_ways: bool, batch_first: bool, bias: bool, states: bool
