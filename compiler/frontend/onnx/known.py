@@ -75,13 +75,23 @@ class Known:
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
         """The value as a tensor; symbols stay symbolic under tracing."""
         items = self.tolist()
+        if len(items) == 1:
+            return torch.full(self.shape, items[0], dtype=self.dtype, device=device)
         if self.is_concrete:
-            return torch.tensor(items, dtype=self.dtype, device=device).reshape(self.shape)
+            return literal(items, self.dtype, device).reshape(self.shape)
         parts = [torch.scalar_tensor(item, dtype=self.dtype, device=device) for item in items]
         return torch.stack(parts).reshape(self.shape)
 
     def __repr__(self) -> str:
         return f"Known({self.array.tolist()}, {self.dtype})"
+
+
+def literal(values: Sequence[Any] | np.ndarray, dtype: torch.dtype, device: torch.device | None = None) -> torch.Tensor:
+    """Numbers as a tensor that a trace takes for a constant (``torch.tensor`` would leave its own steps in it)."""
+    array = np.asarray(values)
+    if array.dtype == object or array.size == 0:
+        return torch.tensor(list(values), dtype=dtype, device=device)
+    return torch.from_numpy(np.ascontiguousarray(array)).to(dtype).to(device or "cpu")
 
 
 Value = torch.Tensor | Known | list | None

@@ -32,6 +32,7 @@ class NodeContext:
         input_names, output_names: ONNX value names, "" where left out.
         constants: While the model is built, the constant inputs as tensors (None where not constant).
         narrow: ONNX types of the inputs that are narrower than a byte, 0 for all others.
+        known: Small tensor attributes as Python numbers.
         graphs: Subgraph attributes; called with their inputs they return the list of their outputs.
         path: Name of the node's module.
     """
@@ -54,6 +55,7 @@ class NodeContext:
         self.replaced: dict[int, tuple[str, torch.Tensor]] = {}
         self.graph_protos: dict[str, onnx.GraphProto] = {}
         self.attributes: dict[str, Any] = {}
+        self.known: dict[str, Known | None] = {}
         if schema is not None:
             for key, spec in schema.attributes.items():
                 if spec.default_value.type != _A.UNDEFINED:
@@ -168,7 +170,10 @@ class NodeContext:
             case _A.STRINGS:
                 return [item.decode("utf-8", "replace") for item in attribute.strings]
             case _A.TENSOR:
-                return tensor_of(attribute.t, where)
+                tensor = tensor_of(attribute.t, where)
+                # Read now: while the model is traced, a tensor's elements would be unknown.
+                self.known[attribute.name] = Known.from_tensor(tensor)
+                return tensor
             case _A.TENSORS:
                 return [tensor_of(item, where) for item in attribute.tensors]
             case _A.SPARSE_TENSOR:

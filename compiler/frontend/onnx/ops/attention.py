@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -108,7 +109,7 @@ def _bias(
 def _attended(
     node: NodeContext, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float
 ) -> tuple[Tensor, Tensor]:
-    root = torch.tensor(math.sqrt(scale), dtype=torch.float32).to(q.dtype).item()
+    root = _in_type(math.sqrt(scale), q.dtype)
     scores = torch.matmul(q * root, (k * root).transpose(-1, -2))
     mode = node["qk_matmul_output_mode"]
     shown = scores
@@ -131,6 +132,20 @@ def _attended(
     return torch.matmul(weights, v), weights if mode == 3 else shown
 
 
+def _in_type(value: float, dtype: torch.dtype) -> float:
+    """A number rounded to float32 and then to a type, without a tensor that would show in a trace."""
+    if dtype is torch.float64:
+        return value
+    single = np.float32(value)
+    if dtype is torch.float16:
+        return float(np.float16(single))
+    if dtype is torch.bfloat16:
+        bits = int(single.view(np.uint32))
+        bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+        return float(np.uint32(bits).view(np.float32))
+    return float(single)
+
+
 @operator("FlexAttention", domain="ai.onnx.preview")
 def flex_attention(node: NodeContext, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     dtype = q.dtype
@@ -138,7 +153,7 @@ def flex_attention(node: NodeContext, q: Tensor, k: Tensor, v: Tensor) -> Tensor
     if groups > 1:
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
     scale = node["scale"] if node["scale"] is not None else 1 / math.sqrt(q.shape[3])
-    root = torch.tensor(math.sqrt(scale), dtype=torch.float32).to(dtype).item()
+    root = _in_type(math.sqrt(scale), dtype)
     scores = torch.matmul(q * root, (k * root).transpose(-1, -2))
     precision = node["softmax_precision"]
     wide = torch_type(precision, node.where) if precision else dtype

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from ..dtypes import WIDE_UNSIGNED
-from ..known import Known
+from ..known import Known, literal
 from ..node import NodeContext
 from ..registry import operator
 
@@ -55,7 +55,7 @@ def _sliced(
 
 
 def _picked(x: Tensor, axis: int, positions: list[int]) -> Tensor:
-    return torch.index_select(x, axis, torch.tensor(positions, dtype=torch.int64, device=x.device))
+    return torch.index_select(x, axis, literal(positions, torch.int64, x.device))
 
 
 @operator("Gather", host=(1,))

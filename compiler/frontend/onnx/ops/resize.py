@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn import functional as F
 
-from ..known import Known
+from ..known import Known, literal
 from ..node import NodeContext
 from ..registry import operator
 
@@ -179,20 +180,20 @@ class _Plan:
         source, outside = self._source(length, factor, size, region)
         if self.mode == "nearest":
             index = np.clip(self._rounded(source), 0, length - 1)
-            result = torch.index_select(x, axis, torch.from_numpy(index.astype(np.int64)).to(x.device))
+            result = torch.index_select(x, axis, literal(index, torch.int64, x.device))
         else:
             index, weights = self._taps(source, length, factor)
             result = None
             shape = [1] * x.ndim
             shape[axis] = size
             for tap in range(index.shape[1]):
-                picked = torch.index_select(x, axis, torch.from_numpy(index[:, tap].copy()).to(x.device))
-                weight = torch.from_numpy(weights[:, tap].copy()).to(x.dtype).to(x.device).reshape(shape)
+                picked = torch.index_select(x, axis, literal(index[:, tap], torch.int64, x.device))
+                weight = literal(weights[:, tap], x.dtype, x.device).reshape(shape)
                 result = picked * weight if result is None else result + picked * weight
         if outside is not None and outside.any():
             shape = [1] * x.ndim
             shape[axis] = size
-            mask = torch.from_numpy(outside).to(x.device).reshape(shape)
+            mask = literal(outside, torch.bool, x.device).reshape(shape)
             result = torch.where(mask, self.node["extrapolation_value"], result)  # type: ignore[arg-type]
         return result.to(x.dtype)  # type: ignore[union-attr]
 
@@ -267,4 +268,5 @@ class _Plan:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return isinstance(a, (int, float)) and isinstance(b, (int, float)) and a == b
+    """Whether two sizes are equal whatever their symbols stand for."""
+    return a is b or statically_known_true(a == b)

@@ -200,9 +200,10 @@ def constant_of_shape(node: NodeContext, shape: Sizes) -> Tensor:
     if value.numel() != 1:
         raise node.error("the value must be one element", got=list(value.shape))
     node.check_size(sizes)
-    if value.dtype in WIDE_UNSIGNED or value.dtype.itemsize == 1:
+    fill = node.known.get("value")
+    if fill is None or value.dtype in WIDE_UNSIGNED:
         return value.reshape([1] * len(sizes)).expand(sizes).contiguous()
-    return torch.full(tuple(sizes), value.item(), dtype=value.dtype)
+    return torch.full(tuple(sizes), fill.item(), dtype=value.dtype)
 
 
 @operator("Range", host=(0, 1, 2))

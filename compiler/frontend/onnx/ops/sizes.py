@@ -297,9 +297,8 @@ def expand(node: NodeContext, data: Known, shape: Known) -> Any:
 def constant_of_shape(node: NodeContext, shape: Known) -> Any:
     if not shape.is_concrete or any(item < 0 for item in shape.tolist()) or math.prod(shape.tolist()) > LIMIT:
         return NotImplemented
-    value = node["value"]
-    fill = Known.of([0.0], torch.float32) if value is None else Known.from_tensor(value)
-    if fill is None:
+    fill = Known.of([0.0], torch.float32) if node["value"] is None else node.known.get("value")
+    if fill is None or fill.array.size != 1:
         return NotImplemented
     array = np.empty(tuple(shape.tolist()), dtype=object)
     array[...] = fill.item()
