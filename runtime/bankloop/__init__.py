@@ -1,7 +1,7 @@
 """Vectors through a bank of tiles: the arithmetic of encode, tile product, noise, ADC and accumulation.
 
 ``plain`` is the reference in plain torch (every case, any device); ``fused`` is the numba kernel for the
-CPU. Both follow :mod:`.arithmetic` step by step.
+CPU, ``triton_loop`` the same for a GPU. All follow :mod:`.arithmetic` step by step.
 """
 
 from .arithmetic import ChipArithmetic

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from ..errors import InputError, complaint
@@ -11,8 +13,10 @@ from .layout import patches_layout, planes_layout, rows_layout
 from .observe import Observer
 from .plain import forward_plain
 from .tables import BankTables
+from .triton_loop import run_triton, why_not
 
-ENGINES = ("auto", "fused", "plain")
+ENGINES = ("auto", "fused", "plain", "triton")
+_RUN = {"fused": run_fused, "triton": run_triton}
 
 
 def forward(
@@ -32,14 +36,17 @@ def forward(
         x: (V, groups * cols) vectors, or (N, groups * cols, L) with L vectors of each sample.
         seed, stream: name the noise stream (the run's seed, the step's index).
         first_vector: index in the whole run of the first vector, so that a split run sees the same noise.
-        engine: ``fused`` (numba, CPU), ``plain`` (torch), or ``auto``: fused where it supports the case.
+        engine: ``fused`` (numba, CPU), ``triton`` (a CUDA GPU, needs the ``gpu`` extra), ``plain`` (torch), or
+            ``auto``: that of the kernels which supports the case, or plain.
         observe: called with a :class:`ColumnRecord` for every block (plain engine only).
     Returns: (V, groups * rows) or (N, groups * rows, L), in the dtype of the tables.
     Raises: InputError for a wrong shape or dtype, or an engine that cannot do what is asked.
     """
     _check(tables, x)
-    if resolve_engine(tables, engine, observe) == "fused":
-        return _fused_vectors(tables, x, {"seed": seed, "stream": stream, "first_vector": first_vector})
+    found = resolve_engine(tables, engine, observe)
+    if found in _RUN:
+        counters = {"seed": seed, "stream": stream, "first_vector": first_vector}
+        return _through_kernel(tables, x, _RUN[found], counters)
     flat = x if x.ndim == 2 else x.transpose(1, 2).reshape(-1, x.shape[1])
     out = forward_plain(tables, flat, seed=seed, stream=stream, first_vector=first_vector, observe=observe)
     return out if x.ndim == 2 else out.reshape(x.shape[0], x.shape[2], out.shape[1]).transpose(1, 2)
@@ -63,10 +70,11 @@ def forward_conv2d(
     Returns: (N, groups * rows, OH, OW).
     Raises: InputError as :func:`forward`, and where the plain engine is asked for: cut the patches first.
     """
-    if resolve_engine(tables, engine) != "fused":
+    found = resolve_engine(tables, engine)
+    if found not in _RUN:
         raise InputError(
             complaint(
-                "only the fused engine cuts patches by itself",
+                "only the kernels (fused, triton) cut patches by themselves",
                 where=tables.spec.name,
                 next_step="cut them with geometry.blocks and call forward",
             )
@@ -81,11 +89,13 @@ def forward_conv2d(
     each = patches.lines * patches.places
     if out.numel():
         results = planes_layout(rows, each)
-        run_fused(tables, x.contiguous(), patches, out, results, len(x) * each, seed=seed, stream=stream)
+        _RUN[found](tables, x.contiguous(), patches, out, results, len(x) * each, seed=seed, stream=stream)
     return out
 
 
-def _fused_vectors(tables: BankTables, x: torch.Tensor, counters: dict[str, int]) -> torch.Tensor:
+def _through_kernel(
+    tables: BankTables, x: torch.Tensor, run: Callable[..., None], counters: dict[str, int]
+) -> torch.Tensor:
     spec = tables.spec
     x = x.contiguous()
     out = x.new_empty((x.shape[0], spec.groups * spec.rows, *x.shape[2:]))
@@ -94,28 +104,34 @@ def _fused_vectors(tables: BankTables, x: torch.Tensor, counters: dict[str, int]
     else:
         layouts = planes_layout(x.shape[1], x.shape[2]), planes_layout(out.shape[1], x.shape[2])
     vectors = x.shape[0] if x.ndim == 2 else x.shape[0] * x.shape[2]
-    run_fused(tables, x, layouts[0], out, layouts[1], vectors, **counters)
+    run(tables, x, layouts[0], out, layouts[1], vectors, **counters)
     return out
 
 
 def resolve_engine(tables: BankTables, engine: str = "auto", observe: Observer | None = None) -> str:
-    """The engine that runs: ``fused`` or ``plain``. Raises InputError where fused cannot do the case."""
+    """The engine that runs: ``fused``, ``triton`` or ``plain``. Raises InputError where it cannot do the case."""
     if engine not in ENGINES:
         raise InputError(complaint("unknown engine", got=repr(engine), allowed=", ".join(ENGINES)))
-    reason = _why_not_fused(tables, observe)
-    if engine == "fused" and reason:
-        raise InputError(complaint(f"the fused engine cannot do this: {reason}", next_step="use engine='plain'"))
-    return "plain" if engine == "plain" or reason else "fused"
+    if engine == "auto":
+        return next((kernel for kernel in _RUN if not _why_not(kernel, tables, observe)), "plain")
+    reason = _why_not(engine, tables, observe)
+    if reason:
+        raise InputError(complaint(f"the {engine} engine cannot do this: {reason}", next_step="use engine='plain'"))
+    return engine
 
 
-def _why_not_fused(tables: BankTables, observe: Observer | None) -> str:
+def _why_not(engine: str, tables: BankTables, observe: Observer | None) -> str:
+    """What keeps an engine from the case; empty where nothing does."""
+    if engine == "plain":
+        return ""
     if observe is not None:
         return "it does not record what passes through it"
     if tables.chip.intensity:
         return "it knows coherent detection only"
-    if tables.scale.device.type != "cpu":
-        return f"it runs on the CPU, and the tables are on {tables.scale.device}"
-    return ""
+    device = tables.scale.device
+    if engine == "triton":
+        return why_not(device)
+    return "" if device.type == "cpu" else f"it runs on the CPU, and the tables are on {device}"
 
 
 def _check(tables: BankTables, x: torch.Tensor) -> None:
