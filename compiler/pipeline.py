@@ -29,6 +29,7 @@ from .ir import Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
 from .passes.costs import matrices_of
+from .passes.input_ranges import bank_ranges
 from .programming import RULES
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ def compile_model(
             break
         if stop_after in names:
             passes = passes[: names.index(stop_after) + 1]
+        if is_tile and stop_after is None and calibration is None:
+            _check_ranges(graph, target, run.layer_targets)
         graph = run.tile_passes(passes, graph) if is_tile else run.graph_passes(passes, graph)  # type: ignore[arg-type]
     if stop_after is not None:
         return Compilation(None, graph, run.pass_s)
@@ -124,7 +127,7 @@ def compile_model(
     run.pass_s["emit"] = time.perf_counter() - start
     if calibration is not None:
         start = time.perf_counter()
-        body = calibrate(body, calibration)
+        body = calibrate(body, calibration, keep=bank_ranges(graph))
         run.pass_s["calibrate"] = time.perf_counter() - start
     return Compilation(body, graph, run.pass_s)
 
@@ -147,15 +150,8 @@ def _check_calibration(target: Target, options: Options, calibration: Iterable[o
         )
         if needed
     ]
-    if static and calibration is None:
-        raise CompileError(
-            complaint(
-                f"target {target.name} takes its ranges from calibration data",
-                where=", ".join(static),
-                got="no calibration=",
-                next_step="pass calibration= an iterable of inputs, or a target with adaptive scales",
-            )
-        )
+    if len(static) > ("encoding.scale = 'static'" in static) and calibration is None:
+        raise _no_data(target, ", ".join(static))
     if calibration is not None and not static:
         raise CompileError(
             complaint(
@@ -165,6 +161,27 @@ def _check_calibration(target: Target, options: Options, calibration: Iterable[o
                 next_step="leave calibration= out, or use target.with_({'detection.adc_range': 'calibrated'})",
             )
         )
+
+
+def _check_ranges(graph: Graph, target: Target, layer_targets: Mapping[str, Target]) -> None:
+    """Without calibration data, static scales must all come from the model's own quantizers."""
+    known = bank_ranges(graph)
+    static = {name for name in graph.tables if layer_targets.get(name, target).encoding.scale == "static"}
+    missing = [name for name in graph.tables if name in static - set(known)]
+    if missing:
+        some = f" of {', '.join(missing[:6])}{', ...' if len(missing) > 6 else ''}" if known else ""
+        raise _no_data(target, f"encoding.scale = 'static'{some}")
+
+
+def _no_data(target: Target, where: str) -> CompileError:
+    return CompileError(
+        complaint(
+            f"target {target.name} takes its ranges from calibration data",
+            where=where,
+            got="no calibration=",
+            next_step="pass calibration= an iterable of inputs, or a target with adaptive scales",
+        )
+    )
 
 
 def _layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Target:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +21,9 @@ MARGIN = 1.05
 """Full scale over the largest value seen: a little headroom for inputs that calibration did not hold."""
 
 
-def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARGIN) -> ProgramBody:
+def calibrate(
+    body: ProgramBody, data: Iterable[object], *, margin: float = MARGIN, keep: Collection[str] = ()
+) -> ProgramBody:
     """The program with its static ranges set from data.
 
     Runs the data through the ideal chip and records, over all samples and both rails, the largest |x| of
@@ -34,6 +36,7 @@ def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARG
         body: the program.
         data: an iterable of inputs: each a tensor, or a tuple or a dict of tensors for a program of several inputs.
         margin: full scale over the largest value seen, at least 1.
+        keep: banks whose ``input_full_scale`` stays as it is: that of the model's own quantizers.
 
     Raises:
         InputError: no samples in the data, data that does not fit the program, or a margin below 1.
@@ -47,12 +50,14 @@ def calibrate(body: ProgramBody, data: Iterable[object], *, margin: float = MARG
                       allowed="an iterable with at least one sample",
                       next_step="pass a list: a generator that was already consumed is empty")
         )  # fmt: skip
-    if any(body.target_for(name).encoding.scale == "static" for name in body.banks):
+    static = {name for name in body.banks if _is_static(body.target_for(name)) and name not in keep}
+    if static:
         ranges = _observe(body, batches, static=False)
-        body = _replaced(body, ranges, "input_full_scale", _input_full_scale, margin, _is_static)
-    if any(_is_calibrated(body.target_for(name)) for name in body.banks):
+        body = _replaced(body, ranges, "input_full_scale", _input_full_scale, margin, static)
+    calibrated = {name for name in body.banks if _is_calibrated(body.target_for(name))}
+    if calibrated:
         ranges = _observe(body, batches, static=True)
-        body = _replaced(body, ranges, "adc_full_scale", _adc_full_scale, margin, _is_calibrated)
+        body = _replaced(body, ranges, "adc_full_scale", _adc_full_scale, margin, calibrated)
     return body
 
 
@@ -109,11 +114,11 @@ def _observe(body: ProgramBody, batches: list[tuple[Tensor, ...]], *, static: bo
     return {name: _Ranges(found.max_input, found.max_output) for name, found in recorders.items()}
 
 
-def _replaced(body, ranges, column, values_of, margin, applies) -> ProgramBody:  # type: ignore[no-untyped-def]
-    """The program with one column of its banks replaced by what was seen."""
+def _replaced(body, ranges, column, values_of, margin, names) -> ProgramBody:  # type: ignore[no-untyped-def]
+    """The program with one column of some of its banks replaced by what was seen."""
     banks = dict(body.banks)
     for name, bank in body.banks.items():
-        if applies(body.target_for(name)):
+        if name in names:
             values = values_of(bank, body.target_for(name), ranges.get(name), margin)
             banks[name] = TileBank(bank.spec, {**bank.columns, column: values.astype(np.float32)})
     return replace(body, banks=banks)

@@ -10,6 +10,7 @@ from .emit import emit
 from .expand_recurrent import ExpandRecurrent
 from .fold_batch_norm import FoldBatchNorm
 from .fold_constants import FoldConstants
+from .fold_quantization import FoldQuantization
 from .lower import Lower
 from .place import Place
 from .program_meshes import ProgramMeshes
@@ -25,6 +26,7 @@ def table(options: Options) -> tuple[Pass, ...]:
     return (
         Canonicalize(),
         FoldConstants(),
+        FoldQuantization(options),
         SpellProducts(),
         ExpandRecurrent(options),
         FoldBatchNorm(),

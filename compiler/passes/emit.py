@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from ...runtime.errors import VerifyError
 from ...runtime.program import (
     Conv2dGeometry,
@@ -16,11 +18,13 @@ from ...runtime.program import (
     RecurrentStep,
     Step,
     StepCost,
+    TileBank,
 )
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, TupleType, references
 from ..ir import Graph, Node
 from .costs import Sizes, elements, gate_elements, is_view, loop_vectors, macs, sample_sizes
+from .input_ranges import bank_ranges
 
 
 def emit(
@@ -53,7 +57,7 @@ def emit(
         steps=steps,
         outputs=graph.outputs,
         structure=graph.structure,
-        banks=dict(graph.tables),
+        banks=_with_ranges(graph, target, layer_targets),
         costs={node.name: _cost(node, graph, sizes) for node in graph.nodes},
         # a model that fixes its sizes is one sample however large: its costs already cover the whole input
         example_batch=example_batch if any(not value.type.static for value in graph.inputs) else 1,
@@ -62,6 +66,17 @@ def emit(
         provenance=dict(provenance),
         ranges=dict(graph.ranges),
     )
+
+
+def _with_ranges(graph: Graph, target: Target, layer_targets: Mapping[str, Target]) -> dict[str, TileBank]:
+    """The banks, with a full scale of their inputs where that is static and the model's own quantizers tell it."""
+    banks = dict(graph.tables)
+    for name, found in bank_ranges(graph).items():
+        mine = layer_targets.get(name, target)
+        if mine.encoding.scale == "static":
+            full = np.full(banks[name].spec.tiles, found.full_scale(mine), np.float32)
+            banks[name] = TileBank(banks[name].spec, {**banks[name].columns, "input_full_scale": full})
+    return banks
 
 
 def _step(node: Node) -> Step:

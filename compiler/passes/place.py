@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -14,6 +15,8 @@ from ...runtime.values import Ref, references
 from ..ir import Graph, Node, Placement
 from .base import Options, matches, require_match
 from .costs import MAC_OPS
+from .fold_quantization import integers
+from .input_ranges import input_range
 from .products import PRODUCTS
 from .spell_products import UNKNOWN, why_not
 
@@ -43,19 +46,22 @@ class Place:
                 nothing, no op for the chip at all, an op the host does not know, or, with ``strict``,
                 multiply-accumulates left on the host. All offenders are named at once.
         """
-        del target
         paths = [node.origin.path for node in graph.nodes if node.op in MAC_OPS and node.origin.path]
         paths = list(dict.fromkeys(paths))
         require_match(self.options.exclude, paths, "exclude")
-        memory = _memory(graph)
-        placed = [replace(node, placement=self._placement(node, graph, memory)) for node in graph.nodes]
+        memory, producers = _memory(graph), {node.name: node for node in graph.nodes}
+        placed = [
+            replace(node, placement=self._placement(node, graph, memory, producers, target)) for node in graph.nodes
+        ]
         _refuse_unknown(placed)
         _refuse_weights(placed, graph)
         self._refuse_host(placed)
         require_match(dict(self.options.overrides), _photonic_paths(placed), "overrides")
         return replace(graph, nodes=tuple(placed))
 
-    def _placement(self, node: Node, graph: Graph, memory: dict[int, list[str]]) -> Placement:
+    def _placement(
+        self, node: Node, graph: Graph, memory: dict[int, list[str]], producers: dict[str, Node], target: Target
+    ) -> Placement:
         excluded = next((glob for glob in self.options.exclude if matches(node.origin.path, glob)), None)
         if node.op in _LAYERS:
             weight = node.args[1]
@@ -65,7 +71,8 @@ class Place:
                 return Placement("host", "its weight is computed at run time")
             if isinstance(node.args[2], Ref) and node.args[2].name not in graph.store:
                 return Placement("host", "its bias is computed at run time")
-            return Placement("photonic", _weights(weight.name, graph, memory))
+            reason = _weights(weight.name, graph, memory) + self._range(node, producers, graph.store, target)
+            return Placement("photonic", reason)
         if node.op == "ll.recurrent":
             shapes = " and ".join(" x ".join(map(str, graph.store[name].shape)) for name in _loop_weights(node))
             return Placement("photonic", f"constant {shapes} weights, on their tiles for all time steps")
@@ -76,6 +83,21 @@ class Place:
         if node.op.startswith("py.") or node.op.startswith("aten.sym_"):
             return Placement("host", "arithmetic on sizes")
         return Placement("host", "no weights to hold on a mesh")
+
+    def _range(self, node: Node, producers: dict[str, Node], store: Mapping[str, torch.Tensor], target: Target) -> str:
+        """What becomes of the quantizer before a layer."""
+        found = input_range(node.args[0], producers, store)
+        if found is None or isinstance(found, str):
+            return f"; {found}" if found else ""
+        scales = [
+            changes["encoding.scale"]
+            for glob, changes in self.options.overrides.items()
+            if "encoding.scale" in changes and matches(node.origin.path, glob)
+        ]
+        if (scales[-1] if scales else target.encoding.scale) != "static":
+            return "; its input is quantized on the host"
+        zero = f" (zero point {found.zero}, taken off on the host)" if found.zero else ""
+        return f"; input range from its quantizer{zero}"
 
     def _refuse_host(self, nodes: list[Node]) -> None:
         if not any(node.placement and node.placement.where == "photonic" for node in nodes):
@@ -121,11 +143,13 @@ def _weights(name: str, graph: Graph, memory: dict[int, list[str]]) -> str:
     """Which weights a layer on the chip has, and whose memory they share as another matrix."""
     weight = graph.store[name]
     shape = " x ".join(map(str, weight.shape))
+    dtype = integers(name)
+    title = f"constant {shape} {dtype} weights, scale kept" if dtype else f"constant {shape} weights"
     others = (other for other in memory[weight.untyped_storage().data_ptr()] if other != name)
     for other in others:
         if weight.numel() == graph.store[other].numel():
-            return f"constant {shape} weights, {other} seen another way: a matrix of its own"
-    return f"constant {shape} weights"
+            return f"{title}, {other} seen another way: a matrix of its own"
+    return title
 
 
 def _memory(graph: Graph) -> dict[int, list[str]]:
