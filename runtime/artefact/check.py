@@ -112,8 +112,10 @@ def _check_matrix_step(step: MatrixStep, body: ProgramBody, known: set[str], pla
     if isinstance(geometry, Conv2dGeometry):
         groups = geometry.groups
         cols = geometry.channels // groups * geometry.kernel[0] * geometry.kernel[1]
-        if geometry.channels % groups:
+        if geometry.channels % (groups * spec.blocks):
             raise fault("The channels cannot be cut into groups", place, geometry)
+    elif spec.blocks > 1:
+        raise fault("Only convolutions are packed", place, f"{spec.blocks} blocks", "1")
     if (groups, cols) != (spec.groups, spec.cols):
         raise fault("The step's geometry does not fit its bank", place, (groups, cols), f"{(spec.groups, spec.cols)}")
 

@@ -27,8 +27,9 @@ def check_recurrent(step: RecurrentStep, body: ProgramBody, known: set[str], pla
     hidden = body.banks[step.bank].spec
     gates = GATES[step.kind]
     units = hidden.rows // gates
-    shapes = [(spec.groups, spec.rows, spec.cols) for spec in (body.banks[name].spec for name in step.banks)]
-    wanted = [(1, gates * units, hidden.cols), (1, hidden.cols, units)][: len(shapes)]
+    specs = [body.banks[name].spec for name in step.banks]
+    shapes = [(spec.groups, spec.rows, spec.cols, spec.blocks) for spec in specs]
+    wanted = [(1, gates * units, hidden.cols, 1), (1, hidden.cols, units, 1)][: len(shapes)]
     if shapes != wanted or (step.projection is None and hidden.cols != units):
         raise fault("The banks of a recurrent step do not fit each other", place, shapes, f"{gates} gates a unit")
     states = 2 if step.kind == "lstm" else 1

@@ -72,7 +72,7 @@ def test_a_correct_graph_passes() -> None:
         (lambda g: replace(g, nodes=(g.nodes[0], replace(g.nodes[1], placement=None))), "has no placement"),
         (
             lambda g: replace(g, nodes=(g.nodes[0], replace(g.nodes[1], placement=CHIP))),
-            "only ll.mvm runs on the chip",
+            r"only ll\.\* ops run on the chip",
         ),
         (
             lambda g: replace(g, nodes=(replace(g.nodes[0], kwargs=(("matrix", "no"),)), g.nodes[1])),
@@ -84,6 +84,8 @@ def test_a_correct_graph_passes() -> None:
         ),
         (lambda g: replace(g, matrices=(Matrix("fc", "fc.weight", 1, 4, 5),)), "not as many elements"),
         (lambda g: replace(g, matrices=(Matrix("fc", "x", 1, 4, 4),)), "%x is not a constant"),
+        (lambda g: replace(g, matrices=(Matrix("fc", "fc.weight", 1, 4, 4, 3),)), "4 x 4 has no 3 equal blocks"),
+        (lambda g: replace(g, matrices=(Matrix("fc", "fc.weight", 1, 8, 4, 2),)), "bank @fc is 1 x 4 x 4, its"),
         (lambda g: replace(g, banks=()), "differ"),
         (lambda g: with_columns(g, row=[0, 0, 1, 2]), "outside the grid"),
         (lambda g: with_columns(g, col=[0, 0, 0, 1]), "repeated or not sorted"),

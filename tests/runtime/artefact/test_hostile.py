@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import json
 import os
@@ -16,7 +17,9 @@ import pytest
 
 import lightloom
 from lightloom.runtime import artefact
+from lightloom.runtime.artefact.check import check_body
 from lightloom.runtime.errors import ArtefactError
+from lightloom.runtime.program import TileBank
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -226,6 +229,9 @@ class TestBanks:
             (lambda b: b.update(rows=1), "geometry|More tiles|bias"),
             (lambda b: b.update(cols=2**31), "cols"),
             (lambda b: b.update(phase_bits=0), "phase_bits"),
+            (lambda b: b.update(blocks=0), "blocks"),
+            (lambda b: b.update(blocks=2), "not equal"),
+            (lambda b: b.update(blocks=3), "cannot be cut into groups"),
             (lambda b: b.update(name="other"), "bank does not exist"),
             (lambda b: b["columns"].pop("left.sign"), "belongs to nothing"),
             (lambda b: b["columns"].update(extra=b["columns"]["row"]), "used twice"),
@@ -239,6 +245,18 @@ class TestBanks:
     )
     def test_forged_specs(self, forged, edit, message):
         refused(forged(lambda manifest: edit(manifest["banks"][0])), message)
+
+    def test_a_packed_bank_has_tiles_on_its_diagonal_only(self, forged):
+        refused(forged(lambda manifest: manifest["banks"][1].update(blocks=5)), "off its diagonal blocks")
+
+    def test_only_convolutions_are_packed(self, body):
+        bank = body.banks["head"]
+        top = bank.columns["row"] == 0
+        spec = dataclasses.replace(bank.spec, rows=2, blocks=2, tiles=int(top.sum()))
+        packed = TileBank(spec, {name: column[top] for name, column in bank.columns.items()})
+        forged = dataclasses.replace(body, banks={**body.banks, "head": packed})
+        with pytest.raises(ArtefactError, match="Only convolutions are packed"):
+            check_body(forged, where="a forgery")
 
     @pytest.mark.parametrize(
         ("column", "patch", "message"),
