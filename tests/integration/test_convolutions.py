@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lightloom as ll
+from lightloom.runtime.counts import run_counts
+from lightloom.runtime.dealing import deal
+from lightloom.runtime.executor import Runner
 from lightloom.runtime.program import HostStep
 
 pytestmark = [
@@ -91,8 +94,11 @@ def check_random(drawn: tuple[nn.Module, tuple[int, ...]], seed: int) -> None:
     program = parity(layer, torch.zeros(2, *shape), batches=(0, 1, 3))
     assert program.explain().photonic_macs == program.explain().macs > 0
     x = torch.randn(2, *shape)
-    batched, step = (program.run(x, executor=name, dtype=torch.float64) for name in ("batched", "step"))
-    assert torch.equal(batched, step)
+    runner = Runner(program.body)
+    batched = runner.run((x,), dtype=torch.float64)
+    counts = runner.counts
+    assert torch.equal(runner.run((x,), dtype=torch.float64, executor="step"), batched)
+    assert runner.counts == counts == run_counts(program.body, deal(program.body, 2))
 
 
 @pytest.mark.parametrize("mode", ["reflect", "replicate", "circular"])
@@ -112,6 +118,28 @@ def test_without_a_batch(axes: int, transposed: bool) -> None:
     with torch.no_grad():
         assert relative_error(program.run(x, ideal=True), layer(x)) <= 1e-5
     assert program.explain().photonic_macs == program.explain().macs
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv1d(2, 3, 3, stride=2, padding=1),
+        nn.Conv3d(2, 4, (3, 2, 2), stride=2, padding=1, groups=2),
+        nn.ConvTranspose1d(2, 4, 3, padding=1, dilation=2, output_padding=1),
+        nn.ConvTranspose2d(2, 3, 3, stride=2, padding=1),
+        nn.ConvTranspose3d(2, 4, 2, stride=2, groups=2),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_sizes_left_open(layer: nn.Module) -> None:
+    axes = layer.weight.ndim - 2  # type: ignore[operator]
+    sizes = {axis + 2: f"size{axis}" for axis in range(axes)}
+    example = torch.zeros(2, 2, *(6, 7, 8)[:axes])
+    program = ll.compile(layer.eval(), example, target=TINY, dynamic_shapes={"input": sizes})
+    for shape in ((5, 6, 7), (9, 4, 6)):
+        x = torch.randn(3, 2, *shape[:axes])
+        with torch.no_grad():
+            assert relative_error(program.run(x, ideal=True), layer(x)) <= 1e-5
 
 
 class Spelled(nn.Module):
