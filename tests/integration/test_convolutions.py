@@ -36,7 +36,7 @@ def relative_error(got: torch.Tensor, wanted: torch.Tensor) -> float:
     """Largest absolute difference over the largest absolute wanted value; 0 of nothing."""
     assert got.shape == wanted.shape
     assert got.dtype == wanted.dtype
-    return float((got - wanted).abs().max() / wanted.abs().max()) if wanted.numel() else 0.0
+    return float((got - wanted).abs().max() / wanted.abs().max().clamp(min=1e-30)) if wanted.numel() else 0.0
 
 
 def parity(layer: nn.Module, example: torch.Tensor, batches: tuple[int, ...] = (1, 3), **options: Any) -> ll.Program:
