@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in eval mode (a path: an ONNX file, imported on compiling), and the example inputs that came with it (None: it came alone)."""
+    """A model in eval mode, and the example inputs that came with it (None: it came alone).
+
+    A path is an ONNX file, imported when it is compiled.
+    """
 
     model: nn.Module | ExportedProgram | Path
     example_inputs: object = None

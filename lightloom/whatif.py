@@ -9,8 +9,10 @@ from typing import Any
 from .program import Program
 from .runtime.errors import CompileError, complaint
 from .runtime.program import TileBank
+from .runtime.targets.schema import EnergySpec, TimingSpec
 
 CHANGEABLE = (
+    "mesh.cores",
     "mesh.phase_bits",
     "mesh.attenuator_bits",
     "mesh.phase_error_rad",
@@ -28,12 +30,15 @@ CHANGEABLE = (
     "detection.bandwidth_hz",
     "detection.local_oscillator_w",
     "detection.launch_power_w",
+    *(f"timing.{name}" for name in TimingSpec.model_fields),
+    *(f"energy.{name}" for name in EnergySpec.model_fields),
 )
-"""Fields that a compiled program does not depend on: tables keep 32-bit words, which drivers round."""
+"""Fields that a compiled program does not depend on: tables keep 32-bit words, which drivers round, and times and
+energies are computed from the target when they are asked for."""
 
 
 def what_if(program: Program, changes: Mapping[str, Any]) -> Program:
-    """The program on its chip with some precision or imperfection changed.
+    """The program on its chip with some precision, imperfection, time or energy changed.
 
     Equal to compiling again for ``target.with_(changes)``, and immediate: the tables are shared.
 

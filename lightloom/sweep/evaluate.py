@@ -1,0 +1,117 @@
+"""One design point: compile, or reprice what is compiled, and measure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..modelspec import example_inputs, load_model, read_array
+from ..program import Program, load
+from ..runtime import targets
+from ..runtime.energy import energy
+from ..runtime.errors import InputError, LightloomError, complaint
+from ..whatif import CHANGEABLE, what_if
+from .points import Point
+from .spec import METRIC_NAMES, Accuracy, SweepSpec
+
+METRICS = METRIC_NAMES
+KEPT = 2
+"""Compiled programs that a process keeps: points that compile alike come one after another."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a point: metrics, or why there are none."""
+
+    metrics: Mapping[str, float]
+    error: str = ""
+
+
+_programs: OrderedDict[tuple[str, str], Program] = OrderedDict()
+
+
+def compile_key(point: Point) -> str:
+    """Equal for points that one compile serves: what they compile for, without what a program can be repriced for."""
+    return Point({name: v for name, v in point.fields.items() if name not in CHANGEABLE}, point.options).key
+
+
+def evaluate(spec: SweepSpec, point: Point) -> Result:
+    """Measure a point.
+
+    Errors that lightloom raises on purpose (an impossible target, a layer that does not fit) are results too.
+    """
+    try:
+        return Result(_metrics(spec, point))
+    except LightloomError as error:
+        return Result({}, f"{type(error).__name__}: {error}")
+
+
+def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
+    program = _program(spec, point)
+    schedule = program.schedule_for(spec.batch or program.body.example_batch)
+    priced = energy(program.body, schedule)
+    banks = [bank.spec for bank in program.body.banks.values()]
+    tiles = sum(bank.tiles for bank in banks)
+    found = {
+        "latency_s": schedule.makespan_s,
+        "latency_per_inference_s": schedule.makespan_s / schedule.batch,
+        "energy_per_inference_j": priced.per_inference_j,
+        "amortised_energy_j": priced.amortised_j,
+        "energy_per_mac_j": priced.per_mac_j,
+        "power_w": priced.average_power_w,
+        "tiles": float(tiles),
+        "utilization": sum(bank.weights for bank in banks) / (tiles * program.target.mesh.ports**2) if tiles else 0.0,
+    }
+    if spec.accuracy is not None:
+        found["accuracy"] = _accuracy(spec, spec.accuracy, program)
+    return found
+
+
+def _program(spec: SweepSpec, point: Point) -> Program:
+    """The point's program; compiled anew only where the fields decide about tiles."""
+    key = (spec.model_dump_json(include={"model", "target", "input_shape", "folder"}), compile_key(point))
+    repriced = {name: value for name, value in point.fields.items() if name in CHANGEABLE}
+    if key not in _programs:
+        decided = {name: value for name, value in point.fields.items() if name not in CHANGEABLE}
+        _programs[key] = _compiled(spec, decided, point.options)
+        while len(_programs) > KEPT:
+            _programs.popitem(last=False)
+    _programs.move_to_end(key)
+    return what_if(_programs[key], repriced) if repriced else _programs[key]
+
+
+def _compiled(spec: SweepSpec, fields: Mapping[str, Any], options: Mapping[str, Any]) -> Program:
+    from .. import compile as compile_for
+
+    path = Path(spec.model)
+    if path.suffix == ".loom":
+        if fields:
+            raise InputError(
+                complaint(
+                    "a .loom file is compiled already",
+                    got=", ".join(fields),
+                    allowed="fields that a program can be repriced for: " + ", ".join(CHANGEABLE),
+                    next_step="sweep the model instead",
+                )
+            )
+        return load(spec.at(path))
+    target = targets.get(spec.target if spec.target in targets.list() else spec.at(spec.target)).with_(dict(fields))
+    loaded = load_model(str(spec.at(path)) if path.suffix in (".onnx", ".pt2") else spec.model)
+    given = example_inputs(spec.input_shape, ())
+    return compile_for(loaded.model, loaded.example_inputs if given is None else given, target, **dict(options))
+
+
+def _accuracy(spec: SweepSpec, data: Accuracy, program: Program) -> float:
+    """Share of samples whose largest output is at the label."""
+    x, labels = read_array(spec.at(data.inputs)), read_array(spec.at(data.labels))
+    outputs = program.run(x.float() if x.dtype == torch.float64 else x, seed=data.seed)
+    if not isinstance(outputs, torch.Tensor) or len(outputs) != len(labels):
+        raise InputError(
+            complaint("accuracy needs one output with a row a sample", got=type(outputs).__name__, where="accuracy")
+        )
+    return float((outputs.flatten(1).argmax(1) == labels.flatten()).double().mean())

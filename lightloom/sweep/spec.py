@@ -1,0 +1,149 @@
+"""What a sweep explores: a TOML file, checked.
+
+::
+
+    model = "my_models:net"            # as for `lightloom compile`: a module, an .onnx or .pt2 file; or a .loom file
+    target = "mzi64"
+    input_shape = ["1,3,64,64"]
+    method = "grid"                    # grid, random or bayes
+    points = 200                       # of random and bayes
+    objectives = ["latency_s", "energy_per_inference_j"]
+
+    [fields]                           # target fields: a list of values, or a range
+    "mesh.cores" = [1, 4, 16]
+    "timing.window_s" = {low = 1e-10, high = 1e-8, log = true}
+
+    [options]                          # compile options: a list of values each
+    exclude = [[], ["fc"]]
+
+    [accuracy]                         # optional: inputs and integer labels
+    inputs = "x.npy"
+    labels = "y.npy"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..runtime import targets
+from ..runtime.errors import InputError, complaint
+from ..runtime.targets.edit import field_names
+from ..runtime.targets.faults import close_names
+
+METRIC_NAMES = (
+    "latency_s",
+    "latency_per_inference_s",
+    "energy_per_inference_j",
+    "amortised_energy_j",
+    "energy_per_mac_j",
+    "power_w",
+    "tiles",
+    "utilization",
+    "accuracy",
+)
+MAXIMISED = frozenset({"accuracy", "utilization"})
+"""Metrics of which more is better; of all others less is."""
+
+OPTIONS = ("exclude", "overrides", "strict", "mesh_tolerance")
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Range(_Checked):
+    """Numbers from ``low`` to ``high``; ``log``: evenly spread in powers; ``steps``: how many a grid takes."""
+
+    low: float
+    high: float
+    log: bool = False
+    steps: int = Field(default=5, ge=2)
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError("low must be below high, and above 0 where log is set")
+        return self
+
+
+class Accuracy(_Checked):
+    """Data to classify: ``.npy`` files, first dimension the samples; the class is the largest output."""
+
+    inputs: Path
+    labels: Path
+    seed: int = 0
+
+
+class SweepSpec(_Checked):
+    """A checked sweep. ``folder`` is where relative paths start."""
+
+    model: str
+    target: str = "mzi64"
+    input_shape: tuple[str, ...] = ()
+    batch: int | None = Field(default=None, ge=1)
+    method: Literal["grid", "random", "bayes"] = "grid"
+    points: int = Field(default=100, ge=1)
+    seed: int = 0
+    objectives: tuple[str, ...] = ("latency_s", "energy_per_inference_j")
+    fields: dict[str, tuple[Any, ...] | Range] = Field(default_factory=dict)
+    options: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    accuracy: Accuracy | None = None
+    folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _known(self) -> SweepSpec:
+        faults: list[str] = []
+        known = [f"{part}.{name}" for part, names in field_names(targets.Target).items() if part for name in names]
+        faults += [f"no target field {name!r}: {close_names(name, known)}" for name in self.fields if name not in known]
+        faults += [
+            f"no compile option {name!r}; allowed: {', '.join(OPTIONS)}" for name in self.options if name not in OPTIONS
+        ]
+        empty = [
+            name for name, values in {**self.fields, **self.options}.items() if isinstance(values, tuple) and not values
+        ]
+        faults += [f"{name}: no value to take" for name in empty]
+        if not self.fields and not self.options:
+            faults.append("nothing to explore: give [fields] or [options]")
+        faults += [
+            f"no metric {name!r}; allowed: {', '.join(METRIC_NAMES)}"
+            for name in self.objectives
+            if name not in METRIC_NAMES
+        ]
+        if len(self.objectives) not in (1, 2):
+            faults.append("one or two objectives")
+        if "accuracy" in self.objectives and self.accuracy is None:
+            faults.append("accuracy is an objective: say with which [accuracy] inputs and labels")
+        if self.options and Path(self.model).suffix == ".loom":
+            faults.append("a .loom file is compiled already: leave [options] out")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def at(self, path: str | Path) -> Path:
+        """A path of the spec, from the spec's folder."""
+        return self.folder / path
+
+
+def read_spec(path: str | Path) -> SweepSpec:
+    """Read and check a sweep.
+
+    Raises:
+        InputError: the file is missing, is no TOML, or asks for something impossible; every fault is named.
+    """
+    place = Path(path)
+    try:
+        data = tomllib.loads(place.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(complaint("the sweep cannot be read", where=str(place), got=str(error))) from error
+    try:
+        return SweepSpec(**{**data, "folder": place.parent})
+    except ValidationError as error:
+        faults = "".join(
+            f"\n  - {'.'.join(map(str, fault['loc'])) or 'sweep'}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InputError(complaint("the sweep is not possible as written", where=str(place), got=faults)) from error
