@@ -41,8 +41,8 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="package.module:name (a torch.nn.Module, or a callable that returns one, or one with example inputs; "
-        "it is put in eval mode), an .onnx file, or an exported .pt2 file. Only modules and .pt2 files that you trust: loading "
-        "one runs its code.",
+        "it is put in eval mode), an .onnx file, or an exported .pt2 file. Only modules and .pt2 files that you "
+        "trust: loading one runs its code.",
     ),
 ]
 SourceArgument = Annotated[
