@@ -27,13 +27,20 @@ _NARROW: dict[Any, torch.dtype] = {
     np.dtype(ml_dtypes.int2): torch.int8,
     np.dtype(ml_dtypes.uint2): torch.uint8,
 }
+_FOREIGN = frozenset(
+    np.dtype(getattr(ml_dtypes, name))
+    for name in ("float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn")
+    if hasattr(ml_dtypes, name)
+)
 
 
 def to_torch(value: Any, where: str = "value") -> Any:
     """A numpy array as a tensor (bits kept; four- and two-bit integers widened to eight), sequences element by element.
 
+    Strings and floats of four and six bits stay numpy arrays: torch has no type for them.
+
     Raises:
-        InputError: strings, packed floats, and whatever else torch has no type for.
+        InputError: whatever else torch has no type for.
     """
     if value is None or isinstance(value, torch.Tensor):
         return value
@@ -47,6 +54,8 @@ def to_torch(value: Any, where: str = "value") -> Any:
         return torch.from_numpy(bits).view(_ML_DTYPES[dtype])
     if dtype in _NARROW:
         return torch.from_numpy(array.astype(np.int8)).to(_NARROW[dtype])
+    if dtype.kind in "OSU" or dtype in _FOREIGN:
+        return array.astype(object) if dtype.kind in "SU" else array
     if dtype.kind not in "biufc" or dtype.itemsize > 16:
         raise InputError(
             complaint(

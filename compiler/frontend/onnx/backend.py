@@ -160,8 +160,8 @@ class Backend(OnnxBackend):
 
     @classmethod
     def is_compatible(cls, model: ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
-        """Whether torch has types for all that the model computes with."""
-        return cls.supports_device(device) and not missing_types(model)
+        """Whether lightloom runs on the device; what a model lacks is said by :meth:`prepare`."""
+        return cls.supports_device(device)
 
     @classmethod
     def prepare(
@@ -252,7 +252,7 @@ def weighted_nodes(graph: OnnxGraph) -> list[str]:
 
 
 def missing_types(model: ModelProto) -> list[str]:
-    """ONNX element types that the model uses and torch has no type for, by name."""
+    """ONNX element types that the model uses and torch has no type for, by name: those parts run by onnx.reference."""
     kinds = [info.type for info in (*model.graph.input, *model.graph.output, *model.graph.value_info)]
     codes = element_types(kinds)
     for function in model.functions:

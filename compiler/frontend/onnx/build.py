@@ -12,7 +12,7 @@ import torch
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, defs
 
 from ....runtime.errors import CaptureError, LightloomError, complaint
-from .dtypes import NARROW, narrow_result, torch_type
+from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result, torch_type
 from .fallback import reference_entry
 from .known import Known, Value
 from .load import Loaded
@@ -64,7 +64,7 @@ class Builder:
         self.module_names: set[str] = set()
         self.derived: dict[tuple[int, str], int] = {}
         self.narrow: dict[int, int] = {}
-        """Slots of values whose ONNX type is narrower than a byte, to that type: torch holds them a byte each."""
+        """Slots of values whose ONNX type is narrower than a byte or unknown to torch, to that type."""
         self.captured: dict[int, int] = {}
         """Slots of the parent's values that this graph reads, to slots of its own."""
 
@@ -102,7 +102,7 @@ class Builder:
             self._once(seen, tensor.name, "two initialisers have one name")
             where = f"initializer {tensor.name!r}"
             scope[tensor.name] = self.constant(tensor_of(tensor, where, self.context.folder), tensor.name)
-            if tensor.data_type in NARROW:
+            if tensor.data_type in NARROW or tensor.data_type in FOREIGN:
                 self.narrow[scope[tensor.name]] = tensor.data_type
         for sparse in graph.sparse_initializer:
             name = sparse.values.name
@@ -166,6 +166,11 @@ class Builder:
         entry = lookup(domain, node.op_type, opset)
         attributes = {attribute.name: attribute for attribute in node.attribute}
         context = NodeContext(node, name, opset, schema, attributes)
+        context.narrow = tuple(self.narrow.get(scope.get(name, -1), 0) for name in node.input)
+        if is_foreign(context.op, context.attributes, context.narrow):
+            entry = reference_entry(node, schema, opset, context)
+            if entry is None:
+                raise CaptureError(complaint("the operator cannot compute with types that torch lacks", where=where))
         if entry is None:
             body = function_body(node, schema, opset, opsets)
             if body is not None:
@@ -188,7 +193,6 @@ class Builder:
     ) -> None:
         inputs = self._inputs(node, scope, where)
         context.constants = tuple(self.constants.tensors.get(slot) for slot in inputs)
-        context.narrow = tuple(self.narrow.get(slot, 0) for slot in inputs)
         module = OnnxNode(context, entry)
         outer: dict[int, None] = {}
         for key, graph in context.graph_protos.items():
@@ -432,7 +436,7 @@ def build(loaded: Loaded) -> OnnxModule:
         if not info.name or info.name in scope:
             raise CaptureError(complaint("two inputs of the model have one name", got=repr(info.name)))
         slot = scope[info.name] = builder.new_slot()
-        if info.type.tensor_type.elem_type in NARROW:
+        if info.type.tensor_type.elem_type in NARROW or info.type.tensor_type.elem_type in FOREIGN:
             builder.narrow[slot] = info.type.tensor_type.elem_type
         infos.append(input_info(info))
     inputs = list(scope.values())
@@ -454,6 +458,8 @@ def input_info(info: onnx.ValueInfoProto) -> InputInfo:
     if not kind.HasField("tensor_type") or not kind.tensor_type.elem_type:
         return InputInfo(info.name, None, None)
     tensor = kind.tensor_type
+    if tensor.elem_type in FOREIGN:
+        return InputInfo(info.name, None, None)
     dtype = torch_type(tensor.elem_type, f"input {info.name!r}")
     if not tensor.HasField("shape"):
         return InputInfo(info.name, dtype, None)

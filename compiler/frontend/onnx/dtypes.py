@@ -1,7 +1,8 @@
 """ONNX element types as torch types.
 
 Types narrower than a byte (int4, uint4, int2, uint2) are held one value an 8-bit integer; their range is kept by the
-operators that produce them. Strings and float4 have no torch form and are refused by name.
+operators that produce them. Strings and floats of four and six bits have no torch form: they are numpy arrays on the
+host, and the onnx package's reference implementation computes with them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from ....runtime.errors import CaptureError, complaint
 
@@ -51,9 +53,19 @@ NARROW: dict[int, tuple[int, int, int]] = {
 }
 """Types narrower than a byte: bits, lowest and highest value."""
 
+FOREIGN = frozenset(
+    code for name, code in _T.DataType.items() if name in ("STRING", "FLOAT4E2M1", "FLOAT6E2M3", "FLOAT6E3M2")
+)
+"""Types that torch lacks."""
+
 ONNX_TYPES: dict[torch.dtype, int] = {
     dtype: code for code, dtype in reversed(list(TORCH_TYPES.items())) if code not in NARROW
 }
+
+_STRINGS = ("classlabels_strings", "values_strings", "value_string", "value_strings")
+"""Attributes that make an operator yield strings."""
+_STRING_KEYS = ("keys_strings", "cats_strings", "pool_strings")
+_PASSING = frozenset({"If", "Loop", "Scan", "Identity", "Shape", "Size", "SplitToSequence"})
 
 _MOVING = frozenset(
     [
@@ -77,12 +89,12 @@ _MOVING = frozenset(
 
 
 def narrow_result(op: str, attributes: Mapping[str, Any], inputs: Sequence[int]) -> int:
-    """The type of a node's first output where it is narrower than a byte, else 0.
+    """The type of a node's first output where it is narrower than a byte or unknown to torch, else 0.
 
     Args:
         op: The operator.
         attributes: Its attributes.
-        inputs: The types of its inputs that are narrower than a byte, 0 for others.
+        inputs: The same of its inputs.
     """
     if op == "Cast":
         code = attributes.get("to", 0)
@@ -90,11 +102,23 @@ def narrow_result(op: str, attributes: Mapping[str, Any], inputs: Sequence[int])
         code = attributes.get("output_dtype", 0) or (inputs[2] if len(inputs) > 2 else 0)
     elif op == "CastLike":
         code = inputs[1] if len(inputs) > 1 else 0
+    elif op in ("StringNormalizer", "StringConcat", "StringSplit") or any(attributes.get(key) for key in _STRINGS):
+        code = int(_T.STRING)
     elif op == "Constant":
-        return 0
+        value = attributes.get("value")
+        code = helper.np_dtype_to_tensor_dtype(value.dtype) if isinstance(value, np.ndarray) else 0
     else:
         code = inputs[0] if op in _MOVING and inputs else 0
-    return code if code in NARROW else 0
+    return code if code in NARROW or code in FOREIGN else 0
+
+
+def is_foreign(op: str, attributes: Mapping[str, Any], inputs: Sequence[int]) -> bool:
+    """Whether a node computes with values that torch has no type for; operators that only pass values on do not."""
+    if op in _PASSING or op.startswith(("Sequence", "Optional")):
+        return False
+    types = (*inputs, narrow_result(op, attributes, inputs))
+    named = any(attributes.get(key) for key in (*_STRINGS, *_STRING_KEYS))
+    return named or any(code in FOREIGN for code in types)
 
 
 WIDE_UNSIGNED = frozenset({torch.uint16, torch.uint32, torch.uint64})

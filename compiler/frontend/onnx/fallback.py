@@ -19,59 +19,53 @@ from .registry import Entry
 NOTE = "onnx.reference, outside compiled programs"
 
 
-def has_reference(domain: str, name: str, version: int) -> bool:
-    """Whether the onnx package implements an operator itself."""
-    from onnx.reference.ops import load_op
+def _evaluator(node: NodeProto, domain: str, opset: int) -> Any:
+    """The onnx package's evaluator of one node, or None where it has no implementation."""
+    from onnx.reference import ReferenceEvaluator
 
+    infos = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(node.input) if name]
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    imports = [helper.make_opsetid(domain, opset)]
+    if domain:
+        imports.append(helper.make_opsetid("", onnx.defs.onnx_opset_version()))
+    graph = helper.make_graph([node], node.op_type, infos, outputs)
     try:
-        implementation = load_op(domain, name, version)
+        return ReferenceEvaluator(helper.make_model(graph, opset_imports=imports))
     except Exception:  # it raises errors of several kinds for what it lacks
-        return False
-    return not isinstance(implementation, type(None))
+        return None
 
 
 def reference_entry(node: NodeProto, schema: defs.OpSchema | None, opset: int, context: NodeContext) -> Entry | None:
     """An entry that runs the node by ``onnx.reference``, or None where that has no implementation either."""
     domain = "" if node.domain == "ai.onnx" else node.domain
-    if schema is None or any(True for _ in subgraphs(node)) or not has_reference(domain, node.op_type, opset):
+    if schema is None or any(True for _ in subgraphs(node)):
         return None
-    context.state["host"] = True
     copy = NodeProto()
     copy.CopyFrom(node)
-    evaluators: list[Any] = []
+    evaluator = _evaluator(copy, domain, opset)
+    if evaluator is None:
+        return None
 
     def run(context: NodeContext, *inputs: Any) -> tuple[Any, ...]:
-        return _run(context, copy, domain, opset, evaluators, inputs)
+        return _run(context, copy, evaluator, inputs)
 
     return Entry(domain, node.op_type, schema.since_version, run, note=NOTE)
 
 
-def _run(
-    context: NodeContext, node: NodeProto, domain: str, opset: int, evaluators: list[Any], inputs: tuple[Any, ...]
-) -> tuple[Any, ...]:
+def _run(context: NodeContext, node: NodeProto, evaluator: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     from .ops.control import tracing
 
     if tracing(*inputs):
         raise context.error(
             "the operator has no torch form, and a compiled program holds no other code",
-            allowed="operators of docs/onnx-operators.md",
+            allowed="the operators of docs/onnx-operators.md on numbers",
             next_step="take it out of the model, or run the module by itself: to_module(model)(...)",
         )
     names = [name for name in node.input if name]
     arrays = [to_numpy(value) for value, name in zip(inputs, node.input, strict=False) if name]
-    if not evaluators:
-        from onnx.reference import ReferenceEvaluator
-
-        infos = [onnx.ValueInfoProto(name=name) for name in names]
-        outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
-        graph = helper.make_graph([node], node.op_type, infos, outputs)
-        imports = [helper.make_opsetid(domain, opset)]
-        if domain:
-            imports.append(helper.make_opsetid("", onnx.defs.onnx_opset_version()))
-        evaluators.append(ReferenceEvaluator(helper.make_model(graph, opset_imports=imports)))
     try:
         with np.errstate(all="ignore"):
-            results = evaluators[0].run(None, dict(zip(names, arrays, strict=True)))
+            results = evaluator.run(None, dict(zip(names, arrays, strict=True)))
     except Exception as error:  # the reference raises whatever numpy and Pillow raise
         lines = str(error).splitlines() or [""]
         raise context.error(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from onnx import SparseTensorProto, TensorProto, numpy_helper
 
 from ....runtime.errors import CaptureError, complaint
-from .dtypes import NARROW, torch_type, type_name
+from .dtypes import FOREIGN, NARROW, torch_type, type_name
 from .external import external_array
 
 MAX_BYTES = 2**36
@@ -29,10 +30,11 @@ _FIELDS = {
 _COMPLEX = (TensorProto.COMPLEX64, TensorProto.COMPLEX128)
 
 
-def tensor_of(proto: TensorProto, where: str, folder: Path | None = None) -> torch.Tensor:
+def tensor_of(proto: TensorProto, where: str, folder: Path | None = None) -> Any:
     """The tensor a TensorProto declares.
 
-    Raw data is referred to, external data mapped into memory; only typed fields and packed elements are copied.
+    Raw data is referred to, external data mapped into memory; only typed fields and packed elements are copied. Of a
+    type that torch lacks it is a numpy array.
 
     Args:
         proto: The tensor.
@@ -42,6 +44,8 @@ def tensor_of(proto: TensorProto, where: str, folder: Path | None = None) -> tor
     Raises:
         CaptureError: no torch type, a negative or absurd size, or data of another length than the shape declares.
     """
+    if proto.data_type in FOREIGN:
+        return _foreign_array(proto, where)
     dtype = torch_type(proto.data_type, where)
     shape = tuple(proto.dims)
     if any(size < 0 for size in shape):
@@ -66,6 +70,19 @@ def tensor_of(proto: TensorProto, where: str, folder: Path | None = None) -> tor
             flat = torch.frombuffer(raw, dtype=torch.uint8) if size else torch.empty(0, dtype=torch.uint8)
         return _reinterpreted(flat, proto.data_type, dtype, shape)
     return _from_fields(proto, dtype, shape, count, where)
+
+
+def _foreign_array(proto: TensorProto, where: str) -> np.ndarray:
+    count = math.prod(proto.dims) if all(size >= 0 for size in proto.dims) else -1
+    if proto.data_location == TensorProto.EXTERNAL or not 0 <= count <= 2**24:
+        raise CaptureError(complaint("a tensor of this type must be small and in the model itself", where=where))
+    if proto.data_type == TensorProto.STRING and len(proto.string_data) != count:
+        raise _length(where, tuple(proto.dims), proto.data_type, len(proto.string_data), count, "elements")
+    try:
+        array = numpy_helper.to_array(proto)
+    except (ValueError, TypeError, UnicodeDecodeError) as error:
+        raise CaptureError(complaint("a tensor's data cannot be read", where=where, got=str(error))) from error
+    return array.astype(object) if array.dtype.kind in "US" else array
 
 
 def _reinterpreted(flat: torch.Tensor, code: int, dtype: torch.dtype, shape: tuple[int, ...]) -> torch.Tensor:
