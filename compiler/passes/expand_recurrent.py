@@ -54,6 +54,7 @@ class ExpandRecurrent:
                 args=tuple(rename(arg, names) for arg in node.args),
                 kwargs=tuple((key, rename(value, names)) for key, value in node.kwargs),
             )
+            writer.path = node.origin.path
             found = self._results(node, graph, writer)
             if found is None:
                 nodes.append(node)

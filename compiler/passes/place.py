@@ -80,6 +80,8 @@ class Place:
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
             return Placement("host", _why_host(node, graph))
+        if node.op == "py.getitem":
+            return Placement("host", "one of several results")
         if node.op.startswith("py.") or node.op.startswith("aten.sym_"):
             return Placement("host", "arithmetic on sizes")
         return Placement("host", "no weights to hold on a mesh")

@@ -10,12 +10,16 @@ from ..ir import Graph, Node, Origin
 
 
 class Writer:
-    """Collects new nodes for a pass; :meth:`take` hands over those written since the last call."""
+    """Collects new nodes for a pass; :meth:`take` hands over those written since the last call.
+
+    ``path`` is the layer path of nodes that are given none.
+    """
 
     def __init__(self, graph: Graph, pass_name: str) -> None:
         self._types = graph.types()
         self._pass = pass_name
         self._nodes: list[Node] = []
+        self.path = ""
 
     def take(self) -> list[Node]:
         """The nodes written since the last call, in order."""
@@ -42,7 +46,7 @@ class Writer:
         while name in self._types:
             name += "$"
         self._types[name] = kind
-        self._nodes.append(Node(name, op, args, kind, kwargs, Origin(path, (self._pass,))))
+        self._nodes.append(Node(name, op, args, kind, kwargs, Origin(path or self.path, (self._pass,))))
         return Ref(name)
 
     def _like(self, arg: Arg, what: str, op: str, args: tuple[Arg, ...], shape: tuple[Dim, ...]) -> Ref:
