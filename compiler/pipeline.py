@@ -48,11 +48,12 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Compilation:
-    """What a compile made: the program's body, or the graph where it was stopped, and seconds per pass."""
+    """What a compile made: the program's body, or the graph where it was stopped, seconds per pass, the capture."""
 
     body: ProgramBody | None
     graph: Graph
     pass_s: Mapping[str, float] = field(default_factory=dict)
+    captured: Captured | None = None
 
 
 def compile_model(
@@ -105,7 +106,7 @@ def compile_model(
             _check_ranges(graph, target, run.layer_targets)
         graph = run.tile_passes(passes, graph) if is_tile else run.graph_passes(passes, graph)  # type: ignore[arg-type]
     if stop_after is not None:
-        return Compilation(None, graph, run.pass_s)
+        return Compilation(None, graph, run.pass_s, captured)
     start = time.perf_counter()
     body = emit(
         graph,
@@ -129,7 +130,7 @@ def compile_model(
         start = time.perf_counter()
         body = calibrate(body, calibration, keep=bank_ranges(graph))
         run.pass_s["calibrate"] = time.perf_counter() - start
-    return Compilation(body, graph, run.pass_s)
+    return Compilation(body, graph, run.pass_s, captured)
 
 
 def _is_tile(step: object) -> bool:

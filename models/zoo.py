@@ -18,6 +18,7 @@ from torch import nn
 
 from ..runtime.errors import LightloomError, complaint
 from .vision import declare_operators, torchvision_network
+from .zoo_timm import FAMILIES
 from .zoo_transformers import TRANSFORMERS
 
 LIBRARIES = ("torchvision", "timm", "transformers")
@@ -42,12 +43,15 @@ class Sample:
 def names(pattern: str = "*") -> list[str]:
     """The names that a pattern matches, such as ``timm:resnet*``; a name without wildcards matches itself.
 
-    ``torchvision:*`` holds the classification and the segmentation networks, ``timm:*`` everything timm can make.
+    ``torchvision:*`` holds the classification and the segmentation networks, ``timm:*`` everything timm can make, and
+    ``timm:families`` one small network of each of about 130 families.
 
     Raises:
         LightloomError: an unknown or missing library, or nothing of that name.
     """
     library, colon, wanted = pattern.partition(":")
+    if pattern == "timm:families":
+        return [f"timm:{name}" for name in FAMILIES]
     libraries = LIBRARIES if pattern == "*" else (library,)
     if pattern != "*" and (not colon or library not in LIBRARIES):
         raise LightloomError(
@@ -85,11 +89,17 @@ def network(name: str, seed: int = 0, side: int | None = None) -> Sample:
 
 
 def settle(sample: Sample, seed: int = 1, spread: float = 0.1) -> Sample:
-    """The network with batch-norm statistics that are not 0 and 1, so that folding them can be seen to be right.
+    """The network as if it had been trained: no statistics of 0 and 1, and no parameter tensors of zeros.
 
-    Running means are drawn around the present ones with std ``spread``, variances scaled by up to ``1 +- spread``.
+    Otherwise a wrong fold of a batch norm, or a lost branch, could not be seen in the outputs. Running means are drawn
+    around the present ones with std ``spread``, variances scaled by up to ``1 +- spread``; parameters that are all zero
+    are drawn with std ``spread`` / 5. The network is changed in place.
     """
     generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in sample.model.parameters():
+            if parameter.is_floating_point() and parameter.numel() and not parameter.any():
+                parameter += spread / 5 * torch.randn(parameter.shape, generator=generator)
     for module in sample.model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is not None:
             mean, variance = module.running_mean, module.running_var

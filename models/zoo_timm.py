@@ -1,0 +1,29 @@
+"""One small network of each family that timm holds."""
+
+from __future__ import annotations
+
+_NAMES = """
+botnet26t_256 eca_botnext26ts_256 halonet_h1 haloregnetz_b lambda_resnet26t bat_resnext26ts gcresnext26ts gernet_s
+mobileone_s1 regnetz_b16 repvgg_a0 resnext26ts seresnext26ts cait_xxs24_224 coat_tiny convit_tiny convmixer_768_32
+convnext_atto convnextv2_atto cpubone_nano crossvit_tiny_240 csatv2 cs3darknet_focus_s cspresnext50 darknet17
+cspnext_tiny davit_tiny deit_tiny_patch16_224 densenet121 densenetblur121d dla46_c dpn48b edgenext_xx_small
+efficientformer_l1 efficientformerv2_s0 efficientnet_b0 efficientnetv2_rw_t fbnetc_100 mixnet_s mnasnet_small
+mobilenet_edgetpu_100 mobilenetv2_035 semnasnet_050 spnasnet_100 tinynet_e efficientvim_m1 efficientvit_b0
+efficientvit_m0 eva02_tiny_patch14_224 vit_tiny_patch16_dinov3_qkvb fasternet_t0 fastvit_t8 focalnet_tiny_srf
+gcvit_xxtiny ghostnet_050 ghostnetv3_050 hardcorenas_b hgnet_tiny hgnetv2_b0 hiera_tiny_224 hrnet_w18_small
+iformer_t inception_next_atto inception_resnet_v2 inception_v3 inception_v4 lcnetv2_small levit_128 lowformer_b0
+mambaout_femto coatnet_pico_rw_224 coatnext_nano_rw_224 maxvit_tiny_rw_224 maxxvit_rmlp_nano_rw_256 caformer_s18
+convformer_s18 poolformer_s12 poolformerv2_s12 gmixer_12_224 gmlp_ti16_224 mixer_s16_224 resmlp_12_224 fbnetv3_b
+lcnet_035 mobilenetv3_small_050 mobilevit_xxs mobilevitv2_050 mvitv2_tiny nest_tiny nextvit_small eca_nfnet_l0
+nf_regnet_b0 pit_ti_224 pvt_v2_b0 rdnet_tiny regnetx_002 regnety_002 repghostnet_050 repvit_m1 res2next50 resnest14d
+ecaresnet26t resnet14t resnetaa34d resnetblur18 resnext50_32x4d seresnet18 resnetv2_18 rexnet_100 selecsls42
+legacy_seresnet18 sequencer2d_s shvit_s1 skresnet18 skresnext50_32x4d starnet_s050 swiftformer_xs
+swin_tiny_patch4_window7_224 swinv2_tiny_window8_256 swinv2_cr_tiny_224 tiny_vit_5m_224 tnt_s_legacy_patch16_224
+tresnet_m twins_svt_small visformer_tiny vitamin_base_224 vit_tiny_r_s16_p8_224 vit_little_patch16_reg4_gap_256
+vit_relpos_small_patch16_224 vit_srelpos_small_patch16_224 volo_d1_224 ese_vovnet19b_dw xception41
+xcit_tiny_12_p16_224 mobilenetv4_conv_small flexivit_small samvit_base_patch16_224 naflexvit_base_patch16_gap
+test_efficientnet_evos beitv2_base_patch16_224 wide_resnet50_2
+"""
+
+FAMILIES: tuple[str, ...] = tuple(_NAMES.split())
+"""timm architectures of distinct families, the smallest or nearly so of each."""
