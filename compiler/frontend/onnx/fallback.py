@@ -1,75 +1,77 @@
 """Operators without a torch form: executed by the reference implementation of the onnx package, on the host.
 
-They run when the module runs by itself. A program holds no Python code, so a traced model refuses them by name.
+While a model is traced such a node is one opaque op, ``lightloom_onnx.reference``, which carries the node as text
+(:mod:`lightloom.runtime.onnx_reference`). Values that torch has no type for (strings) never reach the tracer: a model
+that needs them runs as a module only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import NodeProto, defs, helper
+import torch
+from onnx import NodeProto, TypeProto, defs, helper
+from onnx.reference.ops import load_op
 
-from .arrays import to_numpy, to_torch
+from ....runtime.onnx_reference import encode, evaluate
+from .dtypes import NARROW
 from .node import NodeContext
-from .order import subgraphs
 from .registry import Entry
 
-NOTE = "onnx.reference, outside compiled programs"
-
-
-def _evaluator(node: NodeProto, domain: str, opset: int) -> Any:
-    """The onnx package's evaluator of one node, or None where it has no implementation."""
-    from onnx.reference import ReferenceEvaluator
-
-    infos = [onnx.ValueInfoProto(name=name) for name in dict.fromkeys(node.input) if name]
-    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
-    imports = [helper.make_opsetid(domain, opset)]
-    if domain:
-        imports.append(helper.make_opsetid("", onnx.defs.onnx_opset_version()))
-    graph = helper.make_graph([node], node.op_type, infos, outputs)
-    try:
-        return ReferenceEvaluator(helper.make_model(graph, opset_imports=imports))
-    except Exception:  # it raises errors of several kinds for what it lacks
-        return None
+_REFUSED = frozenset({"ZipMap", "DictVectorizer", "CastMap"})
+"""They make or take maps, which are no values here."""
 
 
 def reference_entry(node: NodeProto, schema: defs.OpSchema | None, opset: int, context: NodeContext) -> Entry | None:
     """An entry that runs the node by ``onnx.reference``, or None where that has no implementation either."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
-    if schema is None or any(True for _ in subgraphs(node)):
+    if schema is None or context.graph_protos or node.op_type in _REFUSED:
         return None
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    evaluator = _evaluator(copy, domain, opset)
-    if evaluator is None:
-        return None
-
-    def run(context: NodeContext, *inputs: Any) -> tuple[Any, ...]:
-        return _run(context, copy, evaluator, inputs)
-
-    return Entry(domain, node.op_type, schema.since_version, run, note=NOTE)
-
-
-def _run(context: NodeContext, node: NodeProto, evaluator: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    from .ops.control import tracing
-
-    if tracing(*inputs):
-        raise context.error(
-            "the operator has no torch form, and a compiled program holds no other code",
-            allowed="the operators of docs/onnx-operators.md on numbers",
-            next_step="take it out of the model, or run the module by itself: to_module(model)(...)",
-        )
-    names = [name for name in node.input if name]
-    arrays = [to_numpy(value) for value, name in zip(inputs, node.input, strict=False) if name]
     try:
-        with np.errstate(all="ignore"):
-            results = evaluator.run(None, dict(zip(names, arrays, strict=True)))
-    except Exception as error:  # the reference raises whatever numpy and Pillow raise
-        lines = str(error).splitlines() or [""]
-        raise context.error(
-            "the reference implementation cannot execute the node", got=f"{type(error).__name__}: {lines[0][:200]}"
-        ) from error
-    made = iter(results)
-    return tuple(to_torch(next(made), context.where) if name else None for name in node.output)
+        load_op(context.domain, node.op_type, opset)
+    except Exception:  # whatever it raises, it means: there is none
+        return None
+    text = _text(node, context.domain, opset)
+    return Entry(context.domain, node.op_type, schema.since_version, _runner(text), note="by onnx.reference")
+
+
+def _text(node: NodeProto, domain: str, opset: int) -> str:
+    """The node alone, with inputs and outputs renamed by position."""
+    step = NodeProto()
+    step.CopyFrom(node)
+    step.name, step.domain, step.doc_string = "", domain, ""
+    inputs = [f"x{position}" if name else "" for position, name in enumerate(node.input)]
+    outputs = [f"y{position}" if name else "" for position, name in enumerate(node.output)]
+    step.input[:], step.output[:] = inputs, outputs
+    graph = helper.make_graph(
+        [step],
+        "node",
+        [helper.make_value_info(name, TypeProto()) for name in inputs if name],
+        [helper.make_value_info(name, TypeProto()) for name in outputs if name],
+    )
+    imports = [helper.make_opsetid(domain, opset)]
+    if domain:
+        imports.append(helper.make_opsetid("", defs.onnx_opset_version()))
+    return encode(helper.make_model(graph, opset_imports=imports))
+
+
+def _runner(text: str) -> Callable[..., Any]:
+    def run(node: NodeContext, *inputs: Any) -> tuple[Any, ...]:
+        given = [value for name, value in zip(node.input_names, inputs, strict=True) if name]
+        codes = [code for name, code in zip(node.input_names, node.narrow, strict=True) if name]
+        plain = all(isinstance(value, torch.Tensor) for value in given) and not any(codes)
+        if plain and torch.compiler.is_exporting():
+            results = iter(torch.ops.lightloom_onnx.reference(given, text))
+        else:
+            results = iter(evaluate([_packed(v, c) for v, c in zip(given, codes, strict=True)], text))
+        return tuple(next(results) if name else None for name in node.output_names)
+
+    return run
+
+
+def _packed(value: Any, code: int) -> Any:
+    """A value narrower than a byte as the numpy type it stands for."""
+    if code in NARROW and isinstance(value, torch.Tensor):
+        return value.numpy().astype(helper.tensor_dtype_to_np_dtype(code))
+    return np.asarray(value, dtype=object) if isinstance(value, str) else value
