@@ -21,7 +21,7 @@ class FoldBatchNorm:
     """y = gamma (W x + b - mean) / sqrt(var + eps) + beta becomes one layer with new W and b.
 
     Only where the layer's result has no other reader and all the tensors are constants; a batch norm
-    that stays is a host op and appears as such in ``explain()``.
+    that stays is a host op and appears as such in ``explain()``. A layer and its norm that run twice stay one layer.
     """
 
     name: ClassVar[str] = "fold_batch_norm"
@@ -38,6 +38,7 @@ class FoldBatchNorm:
         store = dict(graph.store)
         constants = list(graph.constants)
         names: dict[str, str] = {}
+        folded: dict[tuple[object, ...], list[Ref]] = {}
         for norm in graph.nodes:
             result = first_results.get(norm.name) if norm.op == _LEGIT else norm.name
             layer = nodes.get(norm.args[0].name) if norm.args and isinstance(norm.args[0], Ref) else None
@@ -45,9 +46,9 @@ class FoldBatchNorm:
                 continue
             if readers[layer.name] != 1 or not _foldable(layer, norm, store):
                 continue
-            weight, bias = _folded(layer, norm, store)
-            refs: list[Ref] = []
-            for suffix, tensor in (("weight", weight), ("bias", bias)):
+            key = (*layer.args[1:3], layer.kwargs, *_norm_args(norm))
+            refs = folded.setdefault(key, [])
+            for suffix, tensor in () if refs else zip(("weight", "bias"), _folded(layer, norm, store), strict=True):
                 name = f"{layer.origin.path or layer.name}.{suffix}$folded"
                 while name in store:
                     name += "$"

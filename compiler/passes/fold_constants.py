@@ -59,13 +59,22 @@ class FoldConstants:
             else:
                 known = constants.known(value)
                 if known is None:
-                    home = constants.home(value)
-                    known = constants.unique(f"{home}${node.op.split('.')[1]}") if home else node.name
+                    title = _title(node, value, constants)
+                    known = title if title == node.name else constants.unique(title)
                     constants.define(known, value)
                     values[known] = value
                 names[node.name] = seen[key] = known
         outputs = tuple(rename(arg, names) for arg in graph.outputs)
         return constants.into(replace(graph, outputs=outputs), tuple(nodes))
+
+
+def _title(node: Node, value: torch.Tensor, constants: Constants) -> str:
+    """A name that tells where a value comes from: ``w$t`` is a view of ``w``, ``w$int8`` the numbers in integers w."""
+    source = constants.store.get(node.reads[0]) if len(node.reads) == 1 else None
+    if source is not None and value.is_floating_point() and not source.is_floating_point() and source.numel() > 1:
+        return f"{node.reads[0]}${str(source.dtype).removeprefix('torch.')}"
+    home = constants.home(value)
+    return f"{home}${node.op.split('.')[1]}" if home else node.name
 
 
 def constant_value(node: Node, values: dict[str, Any]) -> Any:

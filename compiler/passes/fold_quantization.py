@@ -10,7 +10,7 @@ import torch
 from ...runtime.hostops import arguments, is_allowed, resolve
 from ...runtime.quantized import DEQUANTIZE
 from ...runtime.targets import Target
-from ...runtime.values import Ref, TensorType, Token, rename
+from ...runtime.values import Ref, TensorType, Token, ValueType, rename
 from ..ir import Graph, Node
 from .base import Options, matches
 from .constants import Constants, same_memory
@@ -41,7 +41,7 @@ class FoldQuantization:
         """See :class:`GraphPass`."""
         del target
         constants = Constants(graph)
-        folding = _Folding(constants)
+        folding = _Folding(constants, graph.types())
         nodes: list[Node] = []
         for node in graph.nodes:
             if node.op in MAC_OPS and not any(matches(node.origin.path, glob) for glob in self.options.exclude):
@@ -54,7 +54,7 @@ class FoldQuantization:
                         origin=node.origin.via(self.name),
                     )
             folding.note(node)
-            nodes.append(_typed(node))
+            nodes.extend(folding.product_of_integers(node) or (_typed(node),))
         return constants.into(graph, tuple(nodes))
 
 
@@ -67,8 +67,9 @@ def integers(name: str) -> str:
 class _Folding:
     """Values that depend on constants alone, dequantizations among them, computed when asked for."""
 
-    def __init__(self, constants: Constants) -> None:
+    def __init__(self, constants: Constants, types: dict[str, ValueType]) -> None:
         self.constants = constants
+        self.types = types
         self.static: dict[str, Node] = {}
         self._names: dict[str, str] = {}
         self._made: dict[str, str] = {}
@@ -96,6 +97,27 @@ class _Folding:
             self._made[key] = self.constants.add(self._title(node, args, value), value).name
         self._names[name] = self._made[key]
         return self._names[name]
+
+    def product_of_integers(self, node: Node) -> tuple[Node, ...]:
+        """``_int_mm`` of activations and constant weights as a product of reals, rounded: the same integers."""
+        codes, weight = node.args[:2] if node.op == "aten._int_mm.default" else (None, None)
+        if not isinstance(codes, Ref) or not isinstance(weight, Ref) or not isinstance(node.type, TensorType):
+            return ()
+        tensor = self.constants.store.get(weight.name)
+        kind = self.types.get(codes.name)
+        if tensor is None or not isinstance(kind, TensorType) or codes.name in self.constants.store:
+            return ()
+        title = f"{weight.name}${str(tensor.dtype).removeprefix('torch.')}"
+        reals = self.constants.made((weight.name, "reals"), title, tensor.float)
+        origin = node.origin.via("fold_quantization")
+        names = [self.constants.unique(f"{node.name}${step}") for step in ("reals", "product", "rounded")]
+        single, shape = Token("float32"), node.type.shape
+        return (
+            Node(names[0], "aten.to.dtype", (codes, single), TensorType("f32", kind.shape), (), origin),
+            Node(names[1], "aten.mm.default", (Ref(names[0]), reals), TensorType("f32", shape), (), origin),
+            Node(names[2], "aten.round.default", (Ref(names[1]),), TensorType("f32", shape), (), origin),
+            Node(node.name, "aten.to.dtype", (Ref(names[2]), Token("int32")), node.type, (), origin),
+        )
 
     def _title(self, node: Node, args: tuple[Any, ...], value: torch.Tensor) -> str:
         source = args[0].name if isinstance(args[0], Ref) else node.name

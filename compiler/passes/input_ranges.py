@@ -87,10 +87,10 @@ def _of_quantizer(node: Node, store: Mapping[str, torch.Tensor]) -> InputRange |
         )
         values = [_number(arg, store) for arg in (node.args[2], 0 if node.args[3] is None else node.args[3], low, high)]
     else:
-        return "its input has scales for each channel or vector, which stay on the host"
+        return "its input has scales for each channel or vector: quantized on the host"
     scale, zero, low, high = values
     if scale is None or zero is None or low is None or high is None:
-        return "the scale of its input is not one constant and stays on the host"
+        return "its input has several scales, or scales chosen at run time: quantized on the host"
     levels = int(max(abs(low - zero), abs(high - zero)))
     if not scale > 0 or not levels:
         return "the scale of its input is not positive"
