@@ -201,7 +201,8 @@ def main() -> None:
             fill(results, data, family, range(options.seeds), options.epochs or EPOCHS[data])
     from tables import accuracy_table
 
-    print(accuracy_table(results.records))
+    if results.records:
+        print(accuracy_table(results.records))
 
 
 if __name__ == "__main__":

@@ -23,15 +23,12 @@ import argparse
 import json
 import os
 import statistics
-import sys
 import time
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import harness
-from worker import Worker
+from worker import Worker, harness
 
 PAPER_CASES = [f"{ports}x{batch}" for ports, batch in product((100, 300, 500, 700, 800, 900), (64, 128, 256, 512))]
 MEMORY_CASES = [

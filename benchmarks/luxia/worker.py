@@ -17,8 +17,11 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# the folder above, for this import only: names of its scripts are not to stand for other modules
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 import harness
+
+sys.path.pop()
 
 from lightloom.models import pnn
 from lightloom.models.pnn.training import run_epoch
