@@ -16,6 +16,8 @@ import numpy as np
 from .schedule import EventKind
 
 Events = dict[str, np.ndarray]
+MakeEvents = Callable[[EventKind, np.ndarray, np.ndarray, np.ndarray, np.ndarray], Events]
+"""Columns of events from kind, tile, core, start and end."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def deal_loop(
     reconfigure_s: float,
     stream_s: Sequence[float],
     gates_s: float,
-    event: Callable[[EventKind, np.ndarray, np.ndarray, np.ndarray, np.ndarray], Events],
+    event: MakeEvents,
 ) -> tuple[list[Events], float]:
     """Events of a recurrent step.
 
@@ -129,7 +131,7 @@ def deal_loop(
             already, -1 for none; free_s: when each core is free. Both are brought up to date.
         host: takes the gates.
         ready_s: when the inputs are there. times: time steps. stream_s: of one window, by phase.
-        gates_s: of one time step. event: makes the columns of events from kind, tile, core, start and end.
+        gates_s: of one time step. event: makes the columns of events.
 
     Returns:
         The events in an order in which no core and no time step goes backwards, and when the step is done.
@@ -140,24 +142,52 @@ def deal_loop(
     now = ready_s
     for time in range(times):
         for phase, seconds in enumerate(stream_s):
-            end = now
-            for tiles in rounds[phase][time % 2]:
-                place = np.flatnonzero(tiles >= 0)
-                tile, core = tiles[place], order[place]
-                new = held[place] != tile
-                begin = np.maximum(free_s[core], now - reconfigure_s)
-                configured = begin + reconfigure_s
-                # rounding may put `configured` a hair before the inputs are there
-                start = np.where(new, np.maximum(configured, now), np.maximum(free_s[core], now))
-                if new.any():
-                    parts.append(event(EventKind.CONFIGURE, tile[new], core[new], begin[new], configured[new]))
-                parts.append(event(EventKind.STREAM, tile, core, start, start + seconds))
-                free_s[core] = start + seconds
-                held[place] = tile
-                end = max(end, float(free_s[core].max()))
-            now = end
+            tiles = rounds[phase][time % 2]
+            if len(tiles):
+                parts += _phase(tiles, order, held, free_s, now, reconfigure_s, seconds, event)
+                now = max(now, float(free_s[order[tiles[0] >= 0]].max()))
             if phase == 0:
                 start_s = host.fit(now, gates_s)
                 now = start_s + gates_s
                 parts.append(event(EventKind.HOST, nowhere, nowhere, np.array([start_s]), np.array([now])))
     return parts, now
+
+
+def _phase(
+    tiles: np.ndarray,
+    order: np.ndarray,
+    held: np.ndarray,
+    free_s: np.ndarray,
+    ready_s: float,
+    reconfigure_s: float,
+    stream_s: float,
+    event: MakeEvents,
+) -> list[Events]:
+    """One window through the tiles (rounds, places) of a phase, whose vectors are there at ``ready_s``."""
+    place = np.flatnonzero(tiles[0] >= 0)
+    tile, core = tiles[0, place], order[place]
+    new = held[place] != tile
+    begin = np.maximum(free_s[core], ready_s - reconfigure_s)
+    configured = begin + reconfigure_s
+    # rounding may put `configured` a hair before the vectors are there
+    start = np.maximum(np.where(new, configured, free_s[core]), ready_s)
+    parts = [event(EventKind.STREAM, tile, core, start, start + stream_s)]
+    if new.any():
+        parts.insert(0, event(EventKind.CONFIGURE, tile[new], core[new], begin[new], configured[new]))
+    count = (tiles >= 0).sum(0)
+    first_end = np.zeros(tiles.shape[1])
+    first_end[place] = start + stream_s
+    period = reconfigure_s + stream_s
+    if len(tiles) > 1:
+        turn, more = np.nonzero(tiles[1:] >= 0)
+        tile, core = tiles[1:][turn, more], order[more]
+        begin, end = first_end[more] + turn * period, first_end[more] + (turn + 1) * period
+        configured = np.minimum(begin + reconfigure_s, end)
+        both = (
+            event(EventKind.CONFIGURE, tile, core, begin, configured),
+            event(EventKind.STREAM, tile, core, configured, end),
+        )
+        parts.append({name: np.stack([part[name] for part in both], 1).ravel() for name in both[0]})
+    free_s[order[place]] = first_end[place] + (count[place] - 1) * period
+    held[place] = tiles[count[place] - 1, place]
+    return parts
