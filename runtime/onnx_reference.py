@@ -66,6 +66,17 @@ def _refused(what: str, got: str, allowed: str) -> LightloomError:
     return LightloomError(complaint(f"an ONNX host op is refused: {what}", got=got, allowed=allowed))
 
 
+def can_evaluate(node: str) -> bool:
+    """Whether the onnx package implements a node."""
+    try:
+        _evaluator(node)
+    except LightloomError:
+        raise
+    except Exception:  # it raises errors of several kinds for what it lacks
+        return False
+    return True
+
+
 def evaluate(inputs: Sequence[Any], node: str) -> list[Any]:
     """Run a node on the host.
 

@@ -18,7 +18,7 @@ from .known import Known, Value
 from .load import Loaded
 from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step
 from .node import NodeContext
-from .order import ordered, reads
+from .order import leading_to, ordered, reads
 from .registry import Entry, lookup
 from .schema import check_node, schema_of
 from .tensors import sparse_tensor_of, tensor_of
@@ -65,6 +65,8 @@ class Builder:
         self.derived: dict[tuple[int, str], int] = {}
         self.narrow: dict[int, int] = {}
         """Slots of values whose ONNX type is narrower than a byte or unknown to torch, to that type."""
+        self.siblings: Sequence[NodeProto] = ()
+        """Nodes of the graph that is being emitted."""
         self.captured: dict[int, int] = {}
         """Slots of the parent's values that this graph reads, to slots of its own."""
 
@@ -124,6 +126,7 @@ class Builder:
         """Emit nodes in an order in which every value is made before it is read."""
         if depth > MAX_DEPTH:
             raise CaptureError(complaint("functions or subgraphs nest too deep", where=prefix, allowed=f"{MAX_DEPTH}"))
+        self.siblings = nodes
         for position, node in ordered(nodes, scope, graph):
             self.context.counter[0] += 1
             if self.context.counter[0] > MAX_NODES:
@@ -167,6 +170,8 @@ class Builder:
         attributes = {attribute.name: attribute for attribute in node.attribute}
         context = NodeContext(node, name, opset, schema, attributes)
         context.narrow = tuple(self.narrow.get(scope.get(name, -1), 0) for name in node.input)
+        if node.op_type == "Gradient" and domain == "ai.onnx.preview.training":
+            context.graph_protos["gradient"] = leading_to(self.siblings, context["y"], list(node.input), where)
         if is_foreign(context.op, context.attributes, context.narrow):
             entry = reference_entry(node, schema, opset, context)
             if entry is None:
@@ -272,6 +277,7 @@ class Builder:
         slots: list[int] = []
         formals: list[int] = []
         made = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+        made.update(name for node in graph.node for name in node.output)
         for name in reads(graph):
             if name in made or name not in scope:
                 continue

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 from onnx import NodeProto, TypeProto, defs, helper
-from onnx.reference.ops import load_op
 
-from ....runtime.onnx_reference import encode, evaluate
+from ....runtime.onnx_reference import can_evaluate, encode, evaluate
 from .dtypes import NARROW
 from .node import NodeContext
 from .registry import Entry
@@ -28,11 +27,9 @@ def reference_entry(node: NodeProto, schema: defs.OpSchema | None, opset: int, c
     """An entry that runs the node by ``onnx.reference``, or None where that has no implementation either."""
     if schema is None or context.graph_protos or node.op_type in _REFUSED:
         return None
-    try:
-        load_op(context.domain, node.op_type, opset)
-    except Exception:  # whatever it raises, it means: there is none
-        return None
     text = _text(node, context.domain, opset)
+    if not can_evaluate(text):
+        return None
     return Entry(context.domain, node.op_type, schema.since_version, _runner(text), note="by onnx.reference")
 
 
@@ -61,7 +58,13 @@ def _runner(text: str) -> Callable[..., Any]:
         given = [value for name, value in zip(node.input_names, inputs, strict=True) if name]
         codes = [code for name, code in zip(node.input_names, node.narrow, strict=True) if name]
         plain = all(isinstance(value, torch.Tensor) for value in given) and not any(codes)
-        if plain and torch.compiler.is_exporting():
+        if not plain and torch.compiler.is_exporting():
+            raise node.error(
+                "the operator needs types that torch lacks, and a compiled program holds no others",
+                allowed="numbers and booleans",
+                next_step="take it out of the model, or run the module by itself: to_module(model)(...)",
+            )
+        if torch.compiler.is_exporting():
             results = iter(torch.ops.lightloom_onnx.reference(given, text))
         else:
             results = iter(evaluate([_packed(v, c) for v, c in zip(given, codes, strict=True)], text))

@@ -90,3 +90,30 @@ def ordered(nodes: Sequence[NodeProto], made: Container[str], graph: str) -> lis
             )
         )
     return result
+
+
+def leading_to(nodes: Sequence[NodeProto], value: str, inputs: Sequence[str], where: str) -> GraphProto:
+    """The part of a graph that computes a value from some others, as a graph of its own.
+
+    Raises:
+        CaptureError: the value does not depend on any of them.
+    """
+    producer = {name: node for node in nodes for name in node.output if name}
+    graph = GraphProto(name=f"gradient of {value}")
+    taken: set[int] = set()
+    waiting, found = [value], False
+    while waiting:
+        name = waiting.pop()
+        found = found or name in inputs
+        node = producer.get(name)
+        if name in inputs or node is None or id(node) in taken:
+            continue
+        taken.add(id(node))
+        waiting.extend(all_inputs(node))
+    if not found:
+        raise CaptureError(complaint("a value does not depend on what it is to be derived by", where=where, got=value))
+    graph.node.extend(node for node in nodes if id(node) in taken)
+    for name in inputs:
+        graph.input.add().name = name
+    graph.output.add().name = value
+    return graph

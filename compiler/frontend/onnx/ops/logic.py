@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from ..dtypes import FLOAT8, NARROW, WIDE_UNSIGNED, torch_type
+from ..dtypes import FLOAT8, NARROW, ONNX_TYPES, WIDE_UNSIGNED, torch_type
 from ..node import NodeContext
 from ..registry import operator
 from .elementwise import legacy, widened
@@ -106,6 +107,9 @@ def converted(node: NodeContext, x: Tensor, code: int) -> Tensor:
         if node.get("saturate", 1):
             limit = torch.finfo(dtype).max
             x = torch.clamp(x, -limit, limit)
+        elif dtype is torch.float8_e4m3fn:
+            # Some versions of torch saturate by themselves: what rounds beyond the largest value is NaN here.
+            x = torch.where(torch.abs(x) > 464, math.nan, x)
         return x.to(dtype)
     if dtype is torch.bool:
         return (x.float() if x.dtype in FLOAT8 else x) != 0
@@ -121,7 +125,7 @@ def _narrow(x: Tensor, bits: int, low: int, high: int) -> Tensor:
     if x.dtype in FLOAT8:
         x = x.to(torch.float32)
     if x.dtype.is_floating_point:
-        return torch.clamp(torch.round(x), low, high).to(torch.int64)
+        x = torch.round(x)
     wrapped = x.to(torch.int64) & (2**bits - 1)
     return torch.where(wrapped > high, wrapped - 2**bits, wrapped)
 
@@ -158,9 +162,7 @@ def cast(node: NodeContext, x: Tensor) -> Tensor:
 
 @operator("CastLike")
 def cast_like(node: NodeContext, x: Tensor, like: Tensor) -> Tensor:
-    from ..dtypes import ONNX_TYPES
-
-    return converted(node, x, ONNX_TYPES[like.dtype])
+    return converted(node, x, node.narrow[1] or ONNX_TYPES[like.dtype])
 
 
 @operator("BitCast")

@@ -1,6 +1,8 @@
-"""ai.onnx.preview.training: one step of an optimizer, as a function of its state."""
+"""ai.onnx.preview.training: gradients inside a graph; one step of an optimizer, as a function of its state."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 
@@ -62,3 +64,15 @@ def momentum(node: NodeContext, rate: Tensor, count: Tensor, *values: Tensor) ->
         move = g + alpha * velocity if mode == "nesterov" else velocity
         rows.append(((x - rate * move).to(x.dtype), velocity.to(x.dtype)))
     return _columns(rows)
+
+
+@operator("Gradient", domain=DOMAIN, note="by torch.autograd; runs as a module only")
+def gradient(node: NodeContext, *values: Any) -> tuple[torch.Tensor, ...]:
+    count = len(node["xs"])
+    if list(node.input_names[:count]) != list(node["xs"]):
+        raise node.error("the values to derive by must be the first inputs", got=node["xs"])
+    with torch.enable_grad():
+        leaves = [value.detach().clone().requires_grad_() for value in values]
+        y = node.graphs["gradient"](*leaves)[0]
+        found = torch.autograd.grad(y.sum(), leaves[:count], allow_unused=True)
+    return tuple(torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=False))
