@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..errors import InputError, complaint
 from ..meshes import Mesh
-from . import blocked, reference, triton_engine
+from . import block_cost, blocked, reference, triton_engine
 from .batches import Batch, arrange
 from .cells import cell_matrices, screen_phasors
 from .general import CellMesh
@@ -37,8 +37,9 @@ def propagate(
         mesh: windows and cells.
         imperfections: of the chip; None is a perfect one.
         engine: "cpu", compiled kernels that keep nothing per window: memory grows with fields and cells, not
-            with depth; "triton", the same on a CUDA GPU, needs the ``gpu`` extra; "torch", the plain reference,
-            which autograd keeps whole; "auto", what :func:`engine_for` names.
+            with depth; "triton", the same on a CUDA GPU, needs the ``gpu`` extra; "blocked", cells in blocks as
+            matrix products, on any device, where cells join neighbours; "torch", the plain reference, which
+            autograd keeps whole; "auto", what :func:`engine_for` names.
 
     Returns:
         complex (..., n), in the dtype of ``fields``.
@@ -57,18 +58,30 @@ def propagate(
     if not torch.isfinite(phases.detach().sum()):
         raise InputError(complaint("Phases that are not finite numbers", where="phases", next_step="look for NaN"))
     if engine == "auto":
-        engine = engine_for(fields)
+        engine = engine_for(fields, mesh, phases.numel() // max(mesh.phases, 1))
     return ENGINES[engine](fields, chip.realised_phases(mesh, phases), mesh, chip)
 
 
-def engine_for(fields: Tensor) -> str:
-    """The engine that "auto" takes: "cpu" for complex fields on the CPU, "triton" for those on a CUDA GPU if triton
-    can be imported, "torch" for all others."""
+def engine_for(fields: Tensor, mesh: Mesh | None = None, tiles: int = 1) -> str:
+    """The engine that "auto" takes for complex fields: "cpu" on the CPU; on a CUDA GPU "blocked" where
+    :func:`.block_cost.pays` says so for the mesh, else "triton". "torch" for all others, and without triton.
+
+    Args:
+        fields: complex (..., n).
+        mesh: windows and cells; None for small ones.
+        tiles: meshes with settings of their own.
+    """
     if fields.dtype not in _COMPLEX:
         return "torch"
     if fields.device.type == "cpu":
         return "cpu"
-    return "triton" if triton_engine.available(fields.device) else "torch"
+    if not triton_engine.available(fields.device):
+        return "torch"
+    if mesh is not None:
+        vectors = fields.numel() // (mesh.ports * max(tiles, 1))
+        if block_cost.pays(mesh, vectors, tiles, fields.device.type):
+            return "blocked"
+    return "triton"
 
 
 _COMPLEX = (torch.complex64, torch.complex128)

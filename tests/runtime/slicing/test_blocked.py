@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lightloom.runtime.errors import InputError
 from lightloom.runtime.meshes import Mesh, mesh
-from lightloom.runtime.slicing import Imperfections, blocked, propagate
+from lightloom.runtime.slicing import Imperfections, block_cost, block_layers, blocked, engine, engine_for, propagate
 from lightloom.runtime.slicing.block_plan import block_plan
 
 from .test_engine import CASES, close, compare, leaf
@@ -18,9 +18,9 @@ NEIGHBOURS = ["clements", "clements_bell", "reck", "diamond", "fldzhyan", "fldzh
 
 @pytest.fixture(autouse=True)
 def _fresh_sides():
-    blocked.best_side.cache_clear()
+    block_cost.best_side.cache_clear()
     yield
-    blocked.best_side.cache_clear()
+    block_cost.best_side.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -28,8 +28,8 @@ def _fresh_sides():
 def test_every_family_and_imperfection(family, dtype, monkeypatch):
     torch.manual_seed(0)
     for side, case in enumerate(CASES):
-        monkeypatch.setattr(blocked, "SIDES", (1 + side % 4,))
-        blocked.best_side.cache_clear()
+        monkeypatch.setattr(block_cost, "SIDES", (1 + side % 4,))
+        block_cost.best_side.cache_clear()
         compare(mesh(family, 8), case, dtype, engine="blocked")
 
 
@@ -62,8 +62,8 @@ def layouts(draw):
 @given(layouts(), st.sampled_from(CASES), st.integers(1, 5), st.integers(0, 3), st.integers(0, 9))
 def test_random_topologies(layout, case, side, tiles, batch):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocked, "SIDES", (side,))
-        blocked.best_side.cache_clear()
+        patch.setattr(block_cost, "SIDES", (side,))
+        block_cost.best_side.cache_clear()
         torch.manual_seed(side)
         compare(layout, case, torch.float64, tiles=tiles, batch=batch, engine="blocked")
 
@@ -114,11 +114,11 @@ def test_matrices_of_blocks_are_unitary_and_the_same_from_plain_torch():
 @pytest.mark.parametrize("case", ["splitters", "losses", "heavy losses"])
 @pytest.mark.parametrize("batch", [0, 1, 300])
 def test_chunks_of_a_batch(batch, case, monkeypatch):
-    monkeypatch.setattr(blocked, "_CACHE_BYTES", 1)
-    monkeypatch.setattr(blocked, "SIDES", (4,))
+    monkeypatch.setattr(block_layers, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(block_cost, "SIDES", (4,))
     torch.manual_seed(0)
-    monkeypatch.setattr(blocked, "_FEWEST_SAMPLES", 16)
-    shares = blocked._Shape(1, batch, 6, 4, 1).shares(torch.empty(0, dtype=torch.complex128))
+    monkeypatch.setattr(block_layers, "_FEWEST_SAMPLES", 16)
+    shares = block_layers._Shape(1, batch, 6, 4, 1).shares(torch.empty(0, dtype=torch.complex128))
     assert sum(map(len, shares)) == -(-batch // 16) or batch > 16
     covered = [sample for own in shares for part in own for sample in range(part.start, part.stop)]
     assert covered == [*range(batch)]
@@ -169,7 +169,7 @@ def test_leading_dimensions_broadcast_as_in_the_reference():
 @pytest.mark.parametrize("imperfections", [Imperfections(), Imperfections(None, 0.02, 0.0)])
 def test_no_fields_are_kept_on_the_way(imperfections, monkeypatch):
     # what autograd holds on to of the size of the fields: the same, whatever the depth
-    monkeypatch.setattr(blocked, "SIDES", (2,))
+    monkeypatch.setattr(block_cost, "SIDES", (2,))
     sizes = []
     for layers in (4, 16):
         layout = mesh("rectangular", 8, layers=layers)
@@ -187,11 +187,26 @@ def test_no_fields_are_kept_on_the_way(imperfections, monkeypatch):
     assert sizes[0] == sizes[1] > 0
 
 
-def test_the_side_with_the_least_work():
+def test_the_side_with_the_least_time():
     layout = mesh("clements", 64)
     for vectors in (1, 100, 10_000):
-        costs = [blocked.work(layout, side, vectors) for side in blocked.SIDES]
-        assert blocked.best_side(layout, vectors) == blocked.SIDES[int(np.argmin(costs))]
+        costs = [block_cost.blocks_s(layout, side, vectors, 1, block_cost.GPU) for side in block_cost.SIDES]
+        assert block_cost.best_side(layout, vectors, 1, "cuda") == block_cost.SIDES[int(np.argmin(costs))]
+
+
+def test_auto_weighs_blocks_against_kernels(monkeypatch):
+    # the choice on a GPU, without one: by the cost model alone
+    monkeypatch.setattr(engine.triton_engine, "available", lambda device: True)
+    small, large, far = mesh("clements", 16), mesh("clements", 512), mesh("butterfly", 512)
+    there, here = (torch.empty(4096, 512, dtype=torch.complex64, device=device) for device in ("meta", "cpu"))
+    assert engine_for(there, large) == "blocked"
+    assert engine_for(here, large) == "cpu"
+    assert engine_for(there, far) == "triton"
+    assert engine_for(torch.empty(4, 16, dtype=torch.complex64, device="meta"), small) == "triton"
+    assert engine_for(there) == "triton"
+    on = block_cost.GPU
+    side = block_cost.best_side(large, 4096, 1, "meta")
+    assert block_cost.blocks_s(large, side, 4096, 1, on) < block_cost.kernels_s(large, 4096, 1, on)
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_a_blocked_path_has_gradients():
 @pytest.mark.parametrize("case", ["splitters", "losses", "heavy losses"])
 def test_blocks_from_these_kernels(case, monkeypatch):
     monkeypatch.setattr(blocked, "_kernels", lambda device: triton_engine.through_cells)
-    monkeypatch.setattr(blocked, "SIDES", (2,))
+    monkeypatch.setattr(blocked, "best_side", lambda *where: 2)
     torch.manual_seed(0)
     compare(mesh("clements", 7), case, tiles=1, engine="blocked")
 
