@@ -50,6 +50,10 @@ def __getattr__(name: str) -> Any:
         from .compiler import frontend
 
         return frontend
+    if name == "devices":
+        from importlib import import_module
+
+        return import_module(".devices", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

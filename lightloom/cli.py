@@ -346,6 +346,24 @@ def _front_text(objectives: tuple[str, ...], front: Sequence[Finished], points: 
 
 
 @app.command()
+def serve(
+    target: TargetOption = None,
+    address: Annotated[str, typer.Option(metavar="tcp://HOST:PORT", help="Port 0 takes a free one.")] = (
+        "tcp://127.0.0.1:5555"
+    ),
+    lease: Annotated[float, typer.Option(help="Seconds of silence after which a client loses the device.")] = 5.0,
+) -> None:
+    """Serve the simulator of a chip to other processes, one client at a time, until interrupted."""
+    with reported(as_json=False):
+        from .runtime import targets
+        from .runtime.remote.server import serve_simulator
+
+        chip = targets.get(target or DEFAULT_TARGET)
+        typer_line = f"serving {chip.name} ({chip.mesh.cores} cores) at "
+        serve_simulator(chip, address, lease, lambda place: print(typer_line + place, flush=True))
+
+
+@app.command()
 def demo(
     target: TargetOption = None,
     html: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("lightloom-demo.html"),
