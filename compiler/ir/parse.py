@@ -195,16 +195,17 @@ def _read_node(reader: _Reader) -> Node:
 def _read_matrix(reader: _Reader) -> Matrix:
     name = reader.name("@")
     reader.expect(":")
-    sizes = [reader.integer()]
-    for _ in range(2):
-        reader.expect("x")
-        sizes.append(reader.integer())
+    groups = reader.integer()
+    reader.expect("x")
+    rows = reader.integer()
+    reader.expect("x")
+    cols = reader.integer()
     blocks = 1
     if reader.accept("in"):
         blocks = reader.integer()
         reader.expect("blocks")
     reader.expect("of")
-    return Matrix(name, reader.name("%"), *sizes, blocks)
+    return Matrix(name, reader.name("%"), groups, rows, cols, blocks)
 
 
 def _read_bank(reader: _Reader) -> Bank:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import sympy
-
 from ...runtime.errors import VerifyError
-from ...runtime.values import Arg, Dim, Ref, TensorType, ValueType
+from ...runtime.values import Arg, Ref, TensorType, ValueType
 from ..ir import Node
+from .dims import plus
 
 
 def host_convolution(node: Node, types: dict[str, ValueType]) -> tuple[Node, ...]:
@@ -30,7 +29,7 @@ def host_convolution(node: Node, types: dict[str, ValueType]) -> tuple[Node, ...
         raise VerifyError(f"%{node.name}: a convolution reads a tensor, got {kind}.")
     sides = tuple(side for axis in reversed(range(axes)) for side in (before[axis], after[axis]))
     lead, spans = kind.shape[:-axes], kind.shape[-axes:]
-    grown = (_sum(span, low + high) for span, low, high in zip(spans, before, after, strict=True))
+    grown = (plus(span, low + high) for span, low, high in zip(spans, before, after, strict=True))
     padded = replace(
         node,
         name=f"{node.name}$padded",
@@ -46,7 +45,3 @@ def host_convolution(node: Node, types: dict[str, ValueType]) -> tuple[Node, ...
 def _numbers(node: Node, key: str) -> tuple[int, ...]:
     found = node.attribute(key)
     return tuple(value for value in found if isinstance(value, int)) if isinstance(found, tuple) else ()
-
-
-def _sum(dim: Dim, rest: int) -> Dim:
-    return dim + rest if isinstance(dim, int) else str(sympy.sympify(dim) + rest)

@@ -14,12 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
 
-import sympy
-
 from ...runtime.errors import VerifyError
 from ...runtime.values import Arg, Dim, Ref, ScalarType, TensorType, ValueType
-from ..ir import Matrix, Node, Placement
+from ..ir import Matrix, Node, Origin, Placement
 from .constants import Constants
+from .dims import plus, product
 
 Declare = Callable[[Node, str, int, int, int], Matrix]
 """Declares the matrix of a layer: (layer, its constant, groups, rows, cols)."""
@@ -173,7 +172,7 @@ def _slices(chain: _Chain, options: _Options, declare: Declare) -> None:
     (span, *kernel), (stride, *strides), (dilation, *dilations) = options.kernel, options.stride, options.dilation
     before, after, *padding = options.padding
     if before or after:
-        depth = _sum(depth, before + after)
+        depth = plus(depth, before + after)
         sides = (0, 0, 0, 0, before, after)
         chain.then("constant_pad_nd.default", (batch, channels, depth, height, width), sides, 0.0, label="padded")
     out_depth, out_height, out_width = _output(chain.layer, options)[-3:]
@@ -187,7 +186,7 @@ def _slices(chain: _Chain, options: _Options, declare: Declare) -> None:
         "permute.default", (batch, out_depth, channels, span, height, width), (0, 2, 1, 5, 3, 4), label="stacked"
     )
     chain.then("flatten.using_ints", (batch, out_depth, options.channels * span, height, width), 2, 3, label="channels")
-    samples = _product(batch, out_depth)
+    samples = product(batch, out_depth)
     chain.then("flatten.using_ints", (samples, options.channels * span, height, width), 0, 1, label="samples")
     matrix = _forward_matrix(chain.layer, options, declare)
     attributes = _attributes(
@@ -217,7 +216,7 @@ def _transposed(chain: _Chain, options: _Options, constants: Constants, declare:
         kernel, stride, dilation, sides = (1, *kernel), (1, *stride), (1, *dilation), (0, *sides)
         sizes, full = [1, *sizes], (1, *full)
     if options.axes == 3:
-        plane = _product(*chain.shape[3:])
+        plane = product(*chain.shape[3:])
         chain.then("flatten.using_ints", (batch, channels, chain.shape[2], plane), 3, 4, label="planes")
     each = options.outputs * prod(kernel)
     ones: tuple[int, int] = (1, 1)
@@ -226,7 +225,7 @@ def _transposed(chain: _Chain, options: _Options, constants: Constants, declare:
     if options.axes == 3:
         _add_volumes(chain, options, sizes, full, sides)
     else:
-        chain.then("flatten.using_ints", (batch, each, _product(*chain.shape[2:])), 2, 3, label="patches")
+        chain.then("flatten.using_ints", (batch, each, product(*chain.shape[2:])), 2, 3, label="patches")
         shape = (batch, options.outputs, *full)
         chain.then("col2im.default", shape, tuple(sizes), kernel, dilation, sides, stride, label="added")
         if options.axes == 1:
@@ -255,16 +254,16 @@ def _add_volumes(
     patch, count = kernel[1] * kernel[2], chain.size(2, "depth")
     chain.then("unflatten.int", (batch, deep, patch, depth, plane), 1, (deep, patch), label="kernels")
     chain.then("permute.default", (batch, deep, depth, patch, plane), (0, 1, 3, 2, 4), label="slices")
-    columns = _product(deep, depth)
-    chain.then("flatten.using_ints", (batch, _product(columns, patch), plane), 1, 3, label="patches")
+    columns = product(deep, depth)
+    chain.then("flatten.using_ints", (batch, product(columns, patch), plane), 1, 3, label="patches")
     options_of_plane = (kernel[1:], options.dilation[1:], sides[1:], options.stride[1:])
     chain.then(
         "col2im.default", (batch, columns, *full[1:]), (sizes[1], sizes[2]), *options_of_plane, label="planes_added"
     )
-    plane = _product(*full[1:])
+    plane = product(*full[1:])
     chain.then("flatten.using_ints", (batch, columns, plane), 2, 3, label="lines")
     chain.then("unflatten.int", (batch, deep, depth, plane), 1, (deep, count), label="stacked")
-    chain.then("flatten.using_ints", (batch, deep, _product(depth, plane)), 2, 3, label="columns")
+    chain.then("flatten.using_ints", (batch, deep, product(depth, plane)), 2, 3, label="columns")
     size = chain.number("mul", sizes[1], sizes[2], "plane_size")
     options_of_depth = ((kernel[0], 1), (options.dilation[0], 1), (sides[0], 0), (options.stride[0], 1))
     shape = (batch, options.outputs, full[0], plane)
@@ -279,7 +278,7 @@ def _grown(chain: _Chain, options: _Options, axis: int, late: bool) -> tuple[Arg
     rest = reach - stride if late else reach - stride - 2 * options.padding[2 * axis] + options.extra[axis]
     size = chain.size(2 + axis, f"size{axis}")
     grown = chain.number("add", chain.number("mul", size, stride, f"strided{axis}"), rest, f"grown{axis}")
-    return grown, _sum(_product(chain.shape[2 + axis], stride), rest)
+    return grown, plus(product(chain.shape[2 + axis], stride), rest)
 
 
 def _forward_matrix(node: Node, options: _Options, declare: Declare) -> Matrix:
@@ -325,15 +324,5 @@ def _output(node: Node, options: _Options) -> tuple[Dim, ...]:
     return node.type.shape
 
 
-def _product(*dims: Dim) -> Dim:
-    if all(isinstance(dim, int) for dim in dims):
-        return prod(dims)  # type: ignore[arg-type]
-    return str(sympy.Mul(*map(sympy.sympify, dims)))
-
-
-def _sum(dim: Dim, rest: int) -> Dim:
-    return dim + rest if isinstance(dim, int) else str(sympy.sympify(dim) + rest)
-
-
-def _via(node: Node):  # type: ignore[no-untyped-def]
+def _via(node: Node) -> Origin:
     return node.origin.via("lower")
