@@ -10,6 +10,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PROMISED = {
+    "forecast_lstm.py": "20 configurations of a tile for 32 time steps: the tiles stay",
     "own_device.py": "180 vectors streamed, 0 saturated\nequal to the batched simulator: True",
     "what_if_wider.py": "energy per image",
 }
