@@ -48,10 +48,9 @@ def main() -> None:
     print(f"round trip       median {trip['median']:.0f} us, 99 % below {trip['p99']:.0f} us")
     for name in ("in_process", "served"):
         run = facts[name]
-        print(
-            f"{name.replace('_', ' '):16} first run {run['first_run_s'] * 1e3:.1f} ms, later {run['second_run_s'] * 1e3:.1f} ms, "
-            f"{run['vectors_per_s'] / 1e3:.0f} k vectors/s"
-        )
+        first, later = (f"{1e3 * run[key]:.1f} ms" for key in ("first_run_s", "second_run_s"))
+        rate = f"{run['vectors_per_s'] / 1e3:.0f} k vectors/s"
+        print(f"{name.replace('_', ' '):16} first run {first}, later {later}, {rate}")
     print(f"served / in process, later runs: {facts['ratio']:.2f}")
     if options.json:
         options.json.write_text(json.dumps(facts, indent=2))
