@@ -109,6 +109,11 @@ def settle(sample: Sample, seed: int = 1, spread: float = 0.1) -> Sample:
     return sample
 
 
+def preload(library: str) -> None:
+    """Import a library of networks now rather than on first use."""
+    _import(library)
+
+
 def _image(side: int, channels: int = 3) -> torch.Tensor:
     return torch.randn(2, channels, side, side)
 
@@ -161,7 +166,10 @@ def _import(library: str) -> Any:
         raise LightloomError(complaint(f"{library} is not installed", next_step=f"pip install {library}"))
     if importlib.util.find_spec("torchvision") is not None:
         declare_operators()
-    return importlib.import_module(library)
+    module = importlib.import_module(library)
+    if library == "transformers":
+        importlib.import_module("transformers.modeling_utils")
+    return module
 
 
 def _torchvision_names() -> list[str]:

@@ -68,7 +68,8 @@ class Example:
             InputError: no tensors, no samples, or dynamic sizes that do not fit the inputs.
         """
         args, kwargs = _arguments(inputs)
-        names = _parameters(forward, len(args))
+        names, keywords = _parameters(forward, len(args))
+        kwargs = {name: kwargs[name] for name in sorted(kwargs, key=lambda name: keywords.get(name, len(keywords)))}
         wanted = _by_name(dynamic, names, kwargs)
         leaves: list[Leaf] = []
         for name, value in (*zip(names, args, strict=True), *kwargs.items()):
@@ -121,8 +122,8 @@ def _arguments(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
     )
 
 
-def _parameters(forward: Callable[..., Any] | None, count: int) -> list[str]:
-    """Names of the positional inputs; by position where forward takes ``*args`` or cannot be inspected."""
+def _parameters(forward: Callable[..., Any] | None, count: int) -> tuple[list[str], dict[str, int]]:
+    """Names of the positional inputs (numbers where forward takes ``*args``), and the places of all parameters."""
     names: list[str] = []
     try:
         parameters = list(inspect.signature(forward).parameters.values()) if forward is not None else []
@@ -131,7 +132,8 @@ def _parameters(forward: Callable[..., Any] | None, count: int) -> list[str]:
     for parameter in parameters:
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             names.append(parameter.name)
-    return (names + [f"{place}" for place in range(len(names), count)])[:count]
+    places = {parameter.name: place for place, parameter in enumerate(parameters)}
+    return (names + [f"{place}" for place in range(len(names), count)])[:count], places
 
 
 def _by_name(dynamic: object, names: list[str], kwargs: Mapping[str, Any]) -> dict[str, Any]:

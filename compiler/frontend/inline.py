@@ -8,8 +8,6 @@ import torch
 from torch import fx
 from torch.export import ExportedProgram
 
-from ...runtime.errors import CaptureError, complaint
-
 _LEADING = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 """Wrapping ops, and how many settings stand before the wrapped graph."""
 
@@ -17,8 +15,7 @@ _LEADING = {"wrap_with_set_grad_enabled": 1, "wrap_with_autocast": 4}
 def inlined(program: ExportedProgram) -> ExportedProgram:
     """The program without ops that only wrap a graph; itself where it has none.
 
-    Raises:
-        CaptureError: an autocast region that is switched on: it would compute in another type than declared.
+    An autocast region that is switched on stays: the casts in it have to be traced.
     """
     if not any(_wraps(node) for node in program.graph.nodes):
         return program
@@ -29,7 +26,9 @@ def inlined(program: ExportedProgram) -> ExportedProgram:
 
 
 def _wraps(node: fx.Node) -> bool:
-    return isinstance(node.target, torch._ops.HigherOrderOperator) and node.target.name() in _LEADING
+    if not isinstance(node.target, torch._ops.HigherOrderOperator) or node.target.name() not in _LEADING:
+        return False
+    return node.target.name() != "wrap_with_autocast" or node.args[2] is False
 
 
 def _inline(module: fx.GraphModule) -> None:
@@ -38,8 +37,7 @@ def _inline(module: fx.GraphModule) -> None:
         if not _wraps(node):
             continue
         lead = _LEADING[node.target.name()]
-        settings, held, operands = node.args[:lead], node.args[lead], node.args[lead + 1 :]
-        _refuse_autocast(node, settings)
+        held, operands = node.args[lead], node.args[lead + 1 :]
         body = getattr(module, held.target)
         _inline(body)
         values = dict(zip((n for n in body.graph.nodes if n.op == "placeholder"), operands, strict=True))
@@ -58,18 +56,3 @@ def _inline(module: fx.GraphModule) -> None:
         graph.erase_node(node)
         if not held.users:
             graph.erase_node(held)
-
-
-def _refuse_autocast(node: fx.Node, settings: tuple[object, ...]) -> None:
-    if len(settings) == 1:
-        return
-    kind, dtype, enabled, _ = settings
-    if enabled:
-        raise CaptureError(
-            complaint(
-                "the model switches autocast on while it runs",
-                where=str(next(iter((node.meta.get("nn_module_stack") or {}).values()), ("the model",))[0]),
-                got=f"torch.autocast({kind!r}, {dtype})",
-                next_step="convert the model with model.to(dtype) and take autocast out",
-            )
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -309,7 +310,7 @@ def _tree(spec: object, leaves: object) -> object:
         return {"tuple": children}
     if kind is list:
         return {"list": children}
-    if isinstance(kind, type) and issubclass(kind, tuple):
+    if kind is namedtuple or (isinstance(kind, type) and issubclass(kind, tuple)):
         return {"tuple": children}  # a named tuple: a program does not know its class
     keys = _keys(context, len(children))
     if isinstance(kind, type) and keys is not None:
