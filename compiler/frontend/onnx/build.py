@@ -12,6 +12,7 @@ import torch
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, defs
 
 from ....runtime.errors import CaptureError, LightloomError, complaint
+from .bounded import Bounded
 from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result, torch_type
 from .fallback import reference_entry
 from .known import Known, Value
@@ -27,6 +28,9 @@ MAX_DEPTH = 64
 """How deep functions and subgraphs may nest."""
 MAX_NODES = 200_000
 """Nodes of the model with its functions inlined."""
+
+MAX_FOLDED_BYTES = 2**30
+"""Constants a model may compute from others while it is built."""
 
 Scope = dict[str, int]
 
@@ -49,6 +53,9 @@ class Context:
     functions: Mapping[tuple[str, str, str], FunctionProto]
     folder: Path | None
     counter: list[int]
+    """Nodes so far."""
+    folded: list[int]
+    """Bytes of computed constants so far."""
 
 
 class Builder:
@@ -207,6 +214,7 @@ class Builder:
         captured_slots = list(outer)
         if self._foldable(context, entry, inputs, captured_slots):
             values = self._fold(module, inputs, captured_slots)
+            self._count(values, where)
             for name, value in zip(node.output, values, strict=False):
                 if name:
                     scope[name] = self.constant(value, name)
@@ -252,8 +260,23 @@ class Builder:
                 return constants.values[slot], None
             return constants.tensors.get(slot), constants.known.get(slot)
 
-        with torch.no_grad():
+        with torch.no_grad(), Bounded(module.node):
             return module.run([value(slot) for slot in inputs], {slot: value(slot) for slot in captured})
+
+    def _count(self, values: tuple[Value, ...], where: str) -> None:
+        """Refuse models that make constants out of nothing without end."""
+        made = sum(value.numel() * value.itemsize for value in values if isinstance(value, torch.Tensor))
+        self.context.folded[0] += made
+        if self.context.folded[0] > MAX_FOLDED_BYTES:
+            raise CaptureError(
+                complaint(
+                    "the constants that the model computes are too large",
+                    where=where,
+                    got=f"{self.context.folded[0]} bytes",
+                    allowed=f"{MAX_FOLDED_BYTES} bytes",
+                    next_step="store large weights in the file",
+                )
+            )
 
     def _module_name(self, name: str) -> str:
         base = identifier(name)
@@ -431,7 +454,7 @@ def build(loaded: Loaded) -> OnnxModule:
             raise CaptureError(complaint("two functions of the model have one name", got="::".join(key[:2])))
         functions[key] = function
     module = OnnxModule(loaded.name)
-    builder = Builder(Context(functions, loaded.folder, [0]), module)
+    builder = Builder(Context(functions, loaded.folder, [0], [0]), module)
     graph = proto.graph
     initialised = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
     scope: Scope = {}

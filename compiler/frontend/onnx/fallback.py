@@ -19,13 +19,13 @@ from .dtypes import NARROW
 from .node import NodeContext
 from .registry import Entry
 
-_REFUSED = frozenset({"ZipMap", "DictVectorizer", "CastMap"})
+REFUSED = frozenset({"ZipMap", "DictVectorizer", "CastMap"})
 """They make or take maps, which are no values here."""
 
 
 def reference_entry(node: NodeProto, schema: defs.OpSchema | None, opset: int, context: NodeContext) -> Entry | None:
     """An entry that runs the node by ``onnx.reference``, or None where that has no implementation either."""
-    if schema is None or context.graph_protos or node.op_type in _REFUSED:
+    if schema is None or context.graph_protos or node.op_type in REFUSED:
         return None
     text = _text(node, context.domain, opset)
     if not can_evaluate(text):

@@ -15,8 +15,8 @@ from .known import Known, Value
 from .tensors import tensor_of
 
 _A = AttributeProto
-MAX_ELEMENTS = 2**28
-"""Elements of the largest value an operator may make from sizes alone (1 GiB of float32)."""
+MAX_ELEMENTS = 2**27
+"""Elements of the largest value an operator may make from sizes alone (512 MiB of float32)."""
 
 Subgraph = Callable[..., list[Any]]
 

@@ -34,6 +34,7 @@ def convolved(node: NodeContext, x: Tensor, weight: Tensor, bias: Tensor | None)
     strides, dilations = node["strides"] or [1] * rank, node["dilations"] or [1] * rank
     kernel = list(weight.shape[2:])
     before, after = spatial_pads(node, x, kernel, strides, dilations)
+    node.check_size([*x.shape[:2], *(n + b + a for n, b, a in zip(x.shape[2:], before, after, strict=True))])
     padding: Any = [0] * rank
     if all(isinstance(a, int) and isinstance(b, int) and a == b >= 0 for a, b in zip(before, after, strict=True)):
         padding = before
@@ -152,6 +153,7 @@ def col2im(node: NodeContext, x: Tensor, image: Tensor | Known, block: Tensor | 
     before, after = list(pads[:rank]), list(pads[rank:])
     node.check_size(sizes)
     whole = [n + b + a for n, b, a in zip(sizes, before, after, strict=True)]
+    node.check_size([x.shape[0], *whole])
     counts = [(n - (k - 1) * d - 1) // s + 1 for n, k, d, s in zip(whole, blocks, dilations, strides, strict=True)]
     taps = 1
     for k in blocks:

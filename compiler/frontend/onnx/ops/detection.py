@@ -30,10 +30,10 @@ def roi_align(node: NodeContext, x: Tensor, rois: Tensor, batch_indices: Tensor)
         grid_y, grid_x = torch.ceil(extent[:, 1] / rows), torch.ceil(extent[:, 0] / columns)
         counts = [int(grid.max()) if grid.numel() else 1 for grid in (grid_y, grid_x)]
         most = (max(counts[0], 1), max(counts[1], 1))
+    node.check_size([rois.shape[0], x.shape[1], rows, most[0], columns, most[1]])
     y, keep_y = _samples(corners[:, 1], extent[:, 1] / rows, rows, grid_y, most[0])
     z, keep_x = _samples(corners[:, 0], extent[:, 0] / columns, columns, grid_x, most[1])
     height, width = x.shape[2:]
-    node.check_size([rois.shape[0], x.shape[1], *y.shape[1:], *z.shape[1:]])
     images = x[batch_indices.to(torch.int64)].flatten(2)
     row, column = _weighted(y.flatten(1), height), _weighted(z.flatten(1), width)
     taps = []
@@ -80,6 +80,8 @@ def _weighted(place: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
 def max_roi_pool(node: NodeContext, x: Tensor, rois: Tensor) -> Tensor:
     rows, columns = node["pooled_shape"]
     height, width = x.shape[2:]
+    if not 0 < rows * columns <= 2**16:
+        raise node.error("an absurd number of bins", got=node["pooled_shape"], allowed="1 to 65536")
     result = []
     for batch, x1, y1, x2, y2 in rois.tolist():
         left, top, right, bottom = (math.floor(value * node["spatial_scale"] + 0.5) for value in (x1, y1, x2, y2))

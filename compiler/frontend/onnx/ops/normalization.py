@@ -120,6 +120,7 @@ def local_response_normalization(node: NodeContext, x: Tensor) -> Tensor:
     if size < 1:
         raise node.error("a window must be positive", got=size)
     before = (size - 1) // 2
+    node.check_size([x.shape[0], x.shape[1] + size, *x.shape[2:]])
     flat = (x * x).reshape(x.shape[0], 1, x.shape[1], -1)
     mean = F.avg_pool2d(F.pad(flat, (0, 0, before, size - 1 - before)), (size, 1), 1)
     return x / (node["bias"] + node["alpha"] * mean.reshape(x.shape)) ** node["beta"]

@@ -61,7 +61,8 @@ def _geometry(node: NodeContext, x: Tensor) -> Geometry:
         torch.sym_max(0, (c - 1) * s + (k - 1) * d + 1 - (n + b + a))
         for c, s, k, d, n, b, a in zip(counts, strides, kernel, dilations, sizes, before, after, strict=True)
     ]
-    node.check_size([x.shape[0], x.shape[1], *(n + b + a for n, b, a in zip(sizes, before, after, strict=True))])
+    whole = [n + b + a + e for n, b, a, e in zip(sizes, before, after, extra, strict=True)]
+    node.check_size([x.shape[0], x.shape[1], *whole])
     return Geometry(list(kernel), list(strides), list(dilations), before, after, counts, extra)
 
 
