@@ -106,4 +106,4 @@ def whole_loops() -> Iterator[None]:
         yield
     finally:
         for module, functions in places:
-            module._VF = functions
+            module._VF = functions  # type: ignore[attr-defined]

@@ -23,21 +23,15 @@ def expand_cell(node: Node, graph: Graph, writer: Writer) -> tuple[str, ...] | N
     kind = CELLS[node.op]
     states = hx if isinstance(hx, tuple) else (hx,)
     path = node.origin.path
-    products = [
-        _linear(
-            writer, f"{node.name}.{part}", source, weight, bias, f"{path}.weight_{part}" if path else f"weight_{part}"
-        )
-        for part, source, weight, bias in (
-            ("ih", x, parameters[0], parameters[2]),
-            ("hh", states[0], parameters[1], parameters[3]),
-        )
-    ]
+    prefix = f"{path}.weight" if path else "weight"
+    ih = _linear(writer, f"{node.name}.ih", x, parameters[0], parameters[2], f"{prefix}_ih")
+    hh = _linear(writer, f"{node.name}.hh", states[0], parameters[1], parameters[3], f"{prefix}_hh")
     width = int(writer.tensor(parameters[0]).shape[0]) // GATES[kind]
     if kind == "lstm":
-        return _lstm(writer, *products, states[1], width)
+        return _lstm(writer, ih, hh, states[-1], width)
     if kind == "gru":
-        return _gru(writer, *products, states[0], width)
-    total = writer.elementwise("add.Tensor", *products, what="sum")
+        return _gru(writer, ih, hh, states[0], width)
+    total = writer.elementwise("add.Tensor", ih, hh, what="sum")
     return (writer.elementwise(f"{kind.removeprefix('rnn_')}.default", total, what="h").name,)
 
 

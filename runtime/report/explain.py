@@ -134,10 +134,10 @@ def explain(body: ProgramBody) -> Explanation:
     users: dict[str, list[ChipStep]] = {name: [] for name in body.banks}
     for step in body.steps:
         macs = body.costs[step.name].macs
-        photonic = not isinstance(step, HostStep)
-        for name in step.banks if photonic else ():
-            users[name].append(step)
-        where = "chip" if photonic else "host"
+        if not isinstance(step, HostStep):
+            for name in step.banks:
+                users[name].append(step)
+        where = "host" if isinstance(step, HostStep) else "chip"
         ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, macs / total if total else 0.0))
     layers = tuple(_layer(body, name, steps) for name, steps in users.items())
     photonic_macs = sum(op.macs for op in ops if op.where == "chip")
