@@ -19,7 +19,7 @@ from .known import Known, Value
 from .load import Loaded
 from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step
 from .node import NodeContext
-from .order import leading_to, ordered, reads
+from .order import check_nesting, leading_to, ordered, reads
 from .registry import Entry, lookup
 from .schema import check_node, schema_of
 from .tensors import sparse_tensor_of, tensor_of
@@ -173,6 +173,8 @@ class Builder:
             raise CaptureError(complaint("the model uses a domain it does not import", where=where, got="ai.onnx"))
         schema = schema_of(node.op_type, domain, opset)
         check_node(node, schema, where)
+        if node.op_type == "If" and not domain and self._branch(node, name, opsets, scope, depth, where):
+            return
         entry = lookup(domain, node.op_type, opset)
         attributes = {attribute.name: attribute for attribute in node.attribute}
         context = NodeContext(node, name, opset, schema, attributes)
@@ -192,6 +194,24 @@ class Builder:
         if entry is None:
             raise unknown(node, domain, opset, opsets, where)
         self._emit(node, context, entry, scope, opsets, depth, where)
+
+    def _branch(
+        self, node: NodeProto, name: str, opsets: Mapping[str, int], scope: Scope, depth: int, where: str
+    ) -> bool:
+        """Emit the branch that a constant condition takes in place of its node; whether there is one."""
+        condition = self.constants.known.get(self._read(scope, node.input[0], where))
+        if condition is None or condition.array.size != 1 or not condition.is_concrete:
+            return False
+        key = "then_branch" if condition.item() else "else_branch"
+        branch = next(attribute.g for attribute in node.attribute if attribute.name == key)
+        made = {tensor.name for tensor in branch.initializer} | {out for item in branch.node for out in item.output}
+        inner = {outer: slot for outer, slot in scope.items() if outer not in made}
+        outputs = self.graph(branch, opsets, inner, f"{name}/", depth + 1)
+        if len(outputs) < len(node.output):
+            got, allowed = f"{len(outputs)} outputs", f"{len(node.output)}"
+            raise CaptureError(complaint("a branch has too few outputs", where=where, got=got, allowed=allowed))
+        scope.update({outer: slot for outer, slot in zip(node.output, outputs, strict=False) if outer})
+        return True
 
     def _emit(
         self,
@@ -456,6 +476,9 @@ def build(loaded: Loaded) -> OnnxModule:
     module = OnnxModule(loaded.name)
     builder = Builder(Context(functions, loaded.folder, [0], [0]), module)
     graph = proto.graph
+    check_nesting(graph, MAX_DEPTH, MAX_NODES)
+    for function in proto.functions:
+        check_nesting(function, MAX_DEPTH, MAX_NODES)
     initialised = {t.name for t in graph.initializer} | {s.values.name for s in graph.sparse_initializer}
     scope: Scope = {}
     infos: list[InputInfo] = []

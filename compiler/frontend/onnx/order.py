@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Container, Iterator, Sequence
 
-from onnx import AttributeProto, GraphProto, NodeProto
+from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto
 
 from ....runtime.errors import CaptureError, complaint
 
@@ -17,6 +17,31 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
             yield attribute.g
         elif attribute.type == AttributeProto.GRAPHS:
             yield from attribute.graphs
+
+
+def check_nesting(graph: GraphProto | FunctionProto, depth: int, nodes: int) -> None:
+    """Refuse graphs inside graphs that would take forever to read: every level reads all below it.
+
+    Raises:
+        CaptureError: more than ``depth`` levels, or more than ``nodes`` nodes times the levels above them.
+    """
+    level, work = [graph], 0
+    for below in range(depth + 2):
+        work += sum(len(item.node) for item in level) * max(below, 1)
+        inner = [item for outer in level for node in outer.node for item in subgraphs(node)]
+        if not inner:
+            return
+        if work > nodes or len(inner) > nodes:
+            break
+        level = inner
+    raise CaptureError(
+        complaint(
+            "graphs nest too deep inside each other, or hold too much",
+            where=f"graph {graph.name!r}",
+            allowed=f"{depth} levels, {nodes} nodes in all",
+            next_step="export the model without nested control flow",
+        )
+    )
 
 
 def reads(graph: GraphProto) -> list[str]:
