@@ -79,7 +79,7 @@ def sample_sizes(graph: Graph) -> dict[str, int]:
 def _value(text: str, known: tuple[tuple[str, int], ...]) -> int:
     sizes = dict(known)
     names = {name: sympy.Symbol(name) for name in symbols(text)}
-    expression = sympy.sympify(text, locals={**_FUNCTIONS, **names})
+    expression = sympy.sympify(text, locals={**_FUNCTIONS, **names})  # type: ignore[call-overload]
     value = expression.subs({symbol: sizes.get(name, 1) for name, symbol in names.items()})
     return int(str(sympy.floor(value)))
 

@@ -9,6 +9,8 @@ from ..ir import Node
 
 Label = str | None
 """The label of an axis; None for an axis of size 1 that broadcasts away."""
+Labels = tuple[tuple[Label, ...], tuple[Label, ...], tuple[str, ...]]
+"""Labels of both operands and of the result."""
 Shape = tuple[Dim, ...]
 Types = dict[str, ValueType]
 
@@ -63,21 +65,21 @@ def product_of(node: Node, types: Types) -> Product | None:
     if node.op not in PRODUCTS or len(node.args) < 2:
         return None
     left, right = node.args[:2]
-    shapes = _shape(left, types), _shape(right, types)
-    if not isinstance(left, Ref) or not isinstance(right, Ref) or shapes[0] is None or shapes[1] is None:
+    rows, columns = _shape(left, types), _shape(right, types)
+    if not isinstance(left, Ref) or not isinstance(right, Ref) or rows is None or columns is None:
         return None
-    labels = None
+    labels: Labels | None = None
     if node.op in _ALIGNED:
-        labels = _matmul(*shapes)
+        labels = _matmul(rows, columns)
     elif node.op == "aten.tensordot.default":
-        labels = _tensordot(node, *shapes)
-    elif node.op == "aten.inner.default" and shapes[0] and shapes[1]:
-        labels = _names("m", shapes[0][:-1], "k"), _names("n", shapes[1][:-1], "k")
-        labels = (*labels, (*labels[0][:-1], *labels[1][:-1]))
+        labels = _tensordot(node, rows, columns)
+    elif node.op == "aten.inner.default" and rows and columns:
+        free, others = _names("m", rows[:-1]), _names("n", columns[:-1])
+        labels = (*free, "k"), (*others, "k"), (*free, *others)
     elif node.op == "aten.linalg_vecdot.default" and dict(node.kwargs).get("dim", -1) == -1 and len(node.args) == 2:
-        aligned = _align(shapes[0][:-1], shapes[1][:-1])
+        aligned = _align(rows[:-1], columns[:-1])
         labels = aligned and ((*aligned[0], "k"), (*aligned[1], "k"), aligned[2])
-    return Product(left, right, *labels) if labels else None  # type: ignore[arg-type]
+    return Product(left, right, *labels) if labels else None
 
 
 def _shape(arg: Arg, types: Types) -> Shape | None:
@@ -112,7 +114,7 @@ def _linear(node: Node, types: Types) -> Product | None:
     return Product(x, weight, (*free, "k"), (*rows, "k"), (*free, *rows), addend=bias[0] if bias else None)
 
 
-def _align(left: Shape, right: Shape) -> tuple[tuple[Label, ...], tuple[Label, ...], tuple[str, ...]] | None:
+def _align(left: Shape, right: Shape) -> Labels | None:
     """Labels of shapes that broadcast, and of their result; None where they do not."""
     rank = max(len(left), len(right))
     names = tuple(f"b{place}" for place in range(rank))
@@ -129,7 +131,7 @@ def _align(left: Shape, right: Shape) -> tuple[tuple[Label, ...], tuple[Label, .
     return tuple(labels[0]), tuple(labels[1]), names
 
 
-def _matmul(left: Shape, right: Shape) -> tuple[tuple[Label, ...], tuple[Label, ...], tuple[str, ...]] | None:
+def _matmul(left: Shape, right: Shape) -> Labels | None:
     if not left or not right:
         return None
     aligned = _align(left[:-2], right[:-2])
@@ -139,16 +141,15 @@ def _matmul(left: Shape, right: Shape) -> tuple[tuple[Label, ...], tuple[Label, 
     return (*aligned[0], *rows, "k"), (*aligned[1], "k", *columns), (*aligned[2], *rows, *columns)
 
 
-def _tensordot(
-    node: Node, left: Shape, right: Shape
-) -> tuple[tuple[Label, ...], tuple[Label, ...], tuple[str, ...]] | None:
+def _tensordot(node: Node, left: Shape, right: Shape) -> Labels | None:
     axes = node.args[2:4]
     if len(axes) != 2 or not all(isinstance(part, tuple) for part in axes):
         return None
     labels = [list(_names("m", left)), list(_names("n", right))]
-    for number, pair in enumerate(zip(*axes, strict=True)):  # type: ignore[arg-type]
-        for side, axis in zip(labels, pair, strict=True):
-            side[axis] = f"k{number}"
+    for side, listed in zip(labels, axes, strict=True):
+        for number, axis in enumerate(listed if isinstance(listed, tuple) else ()):
+            if isinstance(axis, int):
+                side[axis] = f"k{number}"
     out = tuple(name for side in labels for name in side if not name.startswith("k"))
     return tuple(labels[0]), tuple(labels[1]), out
 
@@ -165,9 +166,7 @@ def _einsum(node: Node, types: Types) -> Product | None:
     return Product(left, right, *parsed) if parsed else None
 
 
-def einsum_labels(
-    equation: str, left: Shape, right: Shape
-) -> tuple[tuple[Label, ...], tuple[Label, ...], tuple[str, ...]] | None:
+def einsum_labels(equation: str, left: Shape, right: Shape) -> Labels | None:
     """Labels of both operands and the result; None for repeated labels, or axes that broadcast under one label."""
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
