@@ -68,6 +68,7 @@ class Example:
             InputError: no tensors, no samples, or dynamic sizes that do not fit the inputs.
         """
         args, kwargs = _arguments(inputs)
+        _check_fit(forward, args, kwargs)
         names, keywords = _parameters(forward, len(args))
         kwargs = {name: kwargs[name] for name in sorted(kwargs, key=lambda name: keywords.get(name, len(keywords)))}
         wanted = _by_name(dynamic, names, kwargs)
@@ -120,6 +121,22 @@ def _arguments(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
             next_step="pass compile(model, torch.zeros(1, ...), target=...)",
         )
     )
+
+
+def _check_fit(forward: Callable[..., Any] | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    if forward is None:
+        return
+    try:
+        signature = inspect.signature(forward)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        given = ", ".join([type(value).__name__ for value in args] + list(kwargs))
+        raise InputError(
+            complaint(f"the example inputs do not fit the model: {error}", got=given, allowed=f"forward{signature}")
+        ) from error
 
 
 def _parameters(forward: Callable[..., Any] | None, count: int) -> tuple[list[str], dict[str, int]]:
