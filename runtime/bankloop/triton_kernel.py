@@ -25,6 +25,7 @@ _TO_RADIANS = tl.constexpr(noise.RADIANS_PER_COUNT)
 _SQRT_HALF = tl.constexpr(noise.SQRT_HALF_BITS)
 _ROW_1, _ROW_2 = tl.constexpr(noise.ROW_STRIDE_1), tl.constexpr(noise.ROW_STRIDE_2)
 _COUNT = tl.constexpr(2.0**-24)
+_WHOLE_32, _WHOLE_64 = tl.constexpr(2.0**23), tl.constexpr(2.0**52)
 
 
 @triton.jit
@@ -49,7 +50,7 @@ def _root(x):
 @triton.jit
 def _rint(x):
     """The nearest integer, half to even: numbers with no bits left for a fraction are integers already."""
-    whole: tl.constexpr = 4503599627370496.0 if x.dtype == tl.float64 else 8388608.0
+    whole = _WHOLE_64 if x.dtype == tl.float64 else _WHOLE_32
     size = tl.abs(x)
     size = tl.where(size < whole, (size + whole) - whole, size)
     return tl.where(x < 0, -size, size)

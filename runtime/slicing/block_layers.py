@@ -126,7 +126,8 @@ class Layers(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, fields: Tensor, matrices: Tensor, plan: BlockPlan, tape: bool | None) -> Tensor:
-        shape = _Shape(*fields.shape, plan.side, matrices.shape[1])
+        tiles, batch, ports = fields.shape
+        shape = _Shape(tiles, batch, ports, plan.side, matrices.shape[1])
         ctx.real = _real(matrices.detach(), plan.side)
         out = torch.empty_like(fields, memory_format=torch.contiguous_format)
         source, shares = fields.detach(), shape.shares(fields)

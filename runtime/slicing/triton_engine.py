@@ -93,8 +93,8 @@ def through_cells(fields: Tensor, cells: Tensor, mesh: Mesh, lossless: bool) -> 
         cells: complex (T, cells, 4), m00, m01, m10, m11 of every cell.
         lossless: whether no cell loses light, so that fields can be recomputed through inverse cells.
     """
-    numbers = torch.view_as_real(cells.resolve_conj()).permute(0, 2, 3, 1)
-    return _Cells.apply(fields, numbers.reshape(len(cells), 8, mesh.cells), mesh, lossless)
+    numbers = torch.view_as_real(cells.resolve_conj()).flatten(2).transpose(1, 2).contiguous()
+    return _Cells.apply(fields, numbers, mesh, lossless)
 
 
 def _check(fields: Tensor, phases: Tensor) -> None:
