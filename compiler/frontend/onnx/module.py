@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ....runtime.errors import InputError, LightloomError, complaint
+from .guard import check_result
 from .known import Known, Value
 from .node import NodeContext
 from .registry import Entry, known_rule
@@ -94,6 +95,7 @@ class OnnxNode(nn.Module):
                     body = self.get_submodule(key)
                     outer = [captured[slot] for slot in slots]
                     node.graphs[key] = _Bound(body, outer)
+            check_result(node, arguments)
             result = self.entry.function(node, *arguments)
         except LightloomError:
             raise

@@ -1,14 +1,16 @@
 """ONNX operators: If, Loop, Scan.
 
 Constant conditions and trip counts are resolved while the model is built or traced: a loop becomes its iterations. What
-depends on data runs as it is when the module runs by itself. While the module is traced, an ``If`` on data computes both
-branches and selects, and a loop that may end early runs its constant trip count and keeps the values of its last true
-iteration.
+depends on data runs as it is when the module runs by itself. While the module is traced, an ``If`` on data computes
+both branches and selects, and a loop that may end early runs its constant trip count and keeps the values of its last
+true iteration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,10 +19,47 @@ from ..known import Known
 from ..node import NodeContext
 from ..registry import operator
 
-MAX_ITERATIONS = 100_000
-"""Iterations of one loop: no exporter means more, and a damaged trip count must not run for days."""
+MAX_ITERATIONS = 20_000
+"""Iterations of one loop and the loops inside it: a damaged trip count must not run for days."""
 MAX_TRACED = 10_000
-"""Iterations of one loop that tracing writes out."""
+"""The same where tracing writes every iteration out."""
+
+
+class _Count(threading.local):
+    """Iterations so far of the outermost loop that runs, and how many loops are inside each other."""
+
+    depth = 0
+    total = 0
+
+
+_count = _Count()
+
+
+@contextmanager
+def counting(node: NodeContext, traced: bool) -> Iterator[Callable[[], None]]:
+    """A function to call before each iteration of a loop: it refuses too many.
+
+    Raises:
+        CaptureError: from that function: the outermost loop and those inside it took too many iterations.
+    """
+    limit = MAX_TRACED if traced else MAX_ITERATIONS
+    if _count.depth == 0:
+        _count.total = 0
+    _count.depth += 1
+
+    def step() -> None:
+        _count.total += 1
+        if _count.total > limit:
+            raise node.error(
+                "the loop takes too many iterations",
+                allowed=f"{limit}, those of loops inside it included",
+                next_step="give the loop a smaller constant trip count, or a condition that ends it",
+            )
+
+    try:
+        yield step
+    finally:
+        _count.depth -= 1
 
 
 def tracing(*values: Any) -> bool:
@@ -121,32 +160,33 @@ def loop(node: NodeContext, limit: Any, condition: Any, *initial: Any) -> Any:
     alive: bool | torch.Tensor = True if condition is None else truth(node, condition, 1)
     collected: list[list[Any]] | None = None
     step = 0
-    while (trips is None or step < trips) and alive is not False:
-        if step >= (MAX_TRACED if traced else MAX_ITERATIONS) or (isinstance(alive, torch.Tensor) and trips is None):
-            raise node.error(
-                "the loop does not end" if trips is not None or not traced else "the loop's end depends on data",
-                got=f"{trips if trips is not None else step} iterations",
-                allowed=f"{MAX_TRACED if traced else MAX_ITERATIONS} iterations, known when the model is compiled",
-                next_step="give the loop a constant trip count",
-            )
-        passed: Any = Known.of(True, torch.bool) if alive is True else alive
-        results = body(Known.of(step), passed, *state)
-        going, made, scanned = results[0], results[1 : 1 + len(state)], results[1 + len(state) :]
-        if isinstance(alive, torch.Tensor):
-            if scanned:
+    with counting(node, traced) as next_iteration:
+        while (trips is None or step < trips) and alive is not False:
+            if isinstance(alive, torch.Tensor) and trips is None:
                 raise node.error(
-                    "a loop whose end depends on data collects outputs",
-                    next_step="give the loop a constant condition, or run the module by itself",
+                    "the loop's end depends on data",
+                    allowed="a constant trip count where the model is compiled",
+                    next_step="export the model with a fixed number of iterations, or run the module by itself",
                 )
-            made = [_selected(node, alive, new, old) for new, old in zip(made, state, strict=True)]
-        state = [_carried(value) for value in made]
-        if collected is None:
-            collected = [[] for _ in scanned]
-        for values, value in zip(collected, scanned, strict=True):
-            values.append(as_tensor(value))
-        more = truth(node, going, 1)
-        alive = torch.logical_and(alive, more) if isinstance(alive, torch.Tensor) else more  # type: ignore[arg-type]
-        step += 1
+            next_iteration()
+            passed: Any = Known.of(True, torch.bool) if alive is True else alive
+            results = body(Known.of(step), passed, *state)
+            going, made, scanned = results[0], results[1 : 1 + len(state)], results[1 + len(state) :]
+            if isinstance(alive, torch.Tensor):
+                if scanned:
+                    raise node.error(
+                        "a loop whose end depends on data collects outputs",
+                        next_step="give the loop a constant condition, or run the module by itself",
+                    )
+                made = [_selected(node, alive, new, old) for new, old in zip(made, state, strict=True)]
+            state = [_carried(value) for value in made]
+            if collected is None:
+                collected = [[] for _ in scanned]
+            for values, value in zip(collected, scanned, strict=True):
+                values.append(as_tensor(value))
+            more = truth(node, going, 1)
+            alive = torch.logical_and(alive, more) if isinstance(alive, torch.Tensor) else more  # type: ignore[arg-type]
+            step += 1
     count = len(node.output_names) - len(state)
     stacked = [torch.stack(values) for values in collected] if collected else [torch.empty(0) for _ in range(count)]
     return (*state, *stacked)
@@ -174,14 +214,14 @@ def _scan(node: NodeContext, inputs: Sequence[Any], scanned: int, backward: Sequ
     if len(lengths) != 1:
         raise node.error("the scanned values have different lengths", got=sorted(lengths))
     length = lengths.pop()
-    if length > (MAX_TRACED if tracing(*inputs) else MAX_ITERATIONS):
-        raise node.error("too many iterations", got=length, allowed=str(MAX_ITERATIONS))
     outputs: list[list[Any]] = [[] for _ in range(len(node.output_names) - states)]
-    for step in range(length):
-        results = node.graphs["body"](*state, *(part[step] for part in parts))
-        state = [_carried(value) for value in results[:states]]
-        for values, value in zip(outputs, results[states:], strict=False):
-            values.append(as_tensor(value))
+    with counting(node, tracing(*inputs)) as next_iteration:
+        for step in range(length):
+            next_iteration()
+            results = node.graphs["body"](*state, *(part[step] for part in parts))
+            state = [_carried(value) for value in results[:states]]
+            for values, value in zip(outputs, results[states:], strict=False):
+                values.append(as_tensor(value))
     stacked = []
     for at, values in enumerate(outputs):
         if out_backward and out_backward[at]:
