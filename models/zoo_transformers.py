@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 _VOCABULARY, _WIDTH, _LENGTH, _BATCH = 101, 32, 7, 2
+_WEIGHTS = {"initializer_range": 0.2, "init_std": 0.2}
+"""Standard deviation of the weights: at these widths the usual 0.02 would leave little but the residual paths."""
 Made = tuple[nn.Module, dict[str, torch.Tensor]]
 
 _BASE = {"vocab_size": _VOCABULARY, "hidden_size": _WIDTH, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -59,16 +61,25 @@ def _made(
     model: str, config: str, settings: dict[str, Any], inputs: Callable[[], dict[str, torch.Tensor]], **more: Any
 ) -> Callable[[Any], Made]:
     def make(transformers: Any) -> Made:
-        described = getattr(transformers, config)(**{**settings, **more})
+        described = getattr(transformers, config)(**{**_WEIGHTS, **settings, **more})
         return getattr(transformers, model)(described), inputs()
 
     return make
 
 
 def _clip(transformers: Any) -> Made:
-    words = {**_ENCODER, "projection_dim": 16, "eos_token_id": 2, "bos_token_id": 1, "pad_token_id": 0}
+    words = {
+        **_ENCODER,
+        "initializer_factor": 10.0,
+        "projection_dim": 16,
+        "eos_token_id": 2,
+        "bos_token_id": 1,
+        "pad_token_id": 0,
+    }
     config = transformers.CLIPConfig(
-        text_config=words, vision_config={**_IMAGES, "projection_dim": 16}, projection_dim=16
+        text_config=words,
+        vision_config={**_IMAGES, "initializer_factor": 10.0, "projection_dim": 16},
+        projection_dim=16,
     )
     return transformers.CLIPModel(config), {**text(), **_images()}
 
@@ -79,7 +90,9 @@ def _siglip(transformers: Any) -> Made:
 
 
 def _whisper(transformers: Any) -> Made:
-    config = transformers.WhisperConfig(**_SEQ2SEQ, num_mel_bins=8, max_source_positions=16, max_target_positions=16)
+    config = transformers.WhisperConfig(
+        **_WEIGHTS, **_SEQ2SEQ, num_mel_bins=8, max_source_positions=16, max_target_positions=16
+    )
     inputs = {"input_features": torch.randn(_BATCH, 8, 32), "decoder_input_ids": _tokens(5)}
     return transformers.WhisperForConditionalGeneration(config), inputs
 
