@@ -87,7 +87,8 @@ linear.default matmul.default mm.default bmm.default addmm.default baddbmm.defau
 addmv.default dot.default vdot.default inner.default tensordot.default linalg_vecdot.default linalg_matmul.default
 linalg_multi_dot.default chain_matmul.default outer.default einsum.default bilinear.default kron.default
 _int_mm.default _weight_norm.default _weight_norm_interface.default
-fake_quantize_per_tensor_affine.default fake_quantize_per_channel_affine.default
+fake_quantize_per_tensor_affine.default fake_quantize_per_tensor_affine.tensor_qparams
+fake_quantize_per_channel_affine.default
 conv1d.default conv1d.padding conv2d.default conv2d.padding conv3d.default conv3d.padding
 conv_transpose1d.default conv_transpose2d.input conv_transpose3d.input convolution.default
 scaled_dot_product_attention.default _scaled_dot_product_flash_attention_for_cpu.default

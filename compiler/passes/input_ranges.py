@@ -26,7 +26,7 @@ _WITHIN = {
 """Ops, besides views, whose results never leave the range of their input and zero."""
 _PADS = ("aten.constant_pad_nd.default", "aten.pad.default")
 _PER_TENSOR = "quantized_decomposed.dequantize_per_tensor."
-_FAKE = "aten.fake_quantize_per_tensor_affine.default"
+_FAKE = "aten.fake_quantize_per_tensor_affine."
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def input_range(
     """
     while isinstance(source, Ref) and source.name in producers:
         node = producers[source.name]
-        if node.op in DEQUANTIZE or node.op == _FAKE:
+        if node.op in DEQUANTIZE or node.op.startswith(_FAKE):
             return _of_quantizer(node, store)
         zero_padded = node.op in _PADS and all(value in (0, 0.0, None, "constant") for value in node.args[2:])
         tensor_view = is_view(node.op) and not node.op.startswith("py.")
@@ -77,7 +77,7 @@ def input_range(
 
 
 def _of_quantizer(node: Node, store: Mapping[str, torch.Tensor]) -> InputRange | str:
-    if node.op.startswith(_PER_TENSOR) or node.op == _FAKE:
+    if node.op.startswith((_PER_TENSOR, _FAKE)):
         values = [_number(arg, store) for arg in node.args[1:5]]
     elif node.op == "torchao.dequantize_affine.default":
         named = dict(node.kwargs)

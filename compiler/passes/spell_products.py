@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
@@ -64,7 +65,7 @@ def why_not(node: Node, graph: Graph) -> str | None:
     if product is None:
         return None
     try:
-        _operands(product, graph.types(), graph.store)
+        _operands(product, graph.types(), graph.store, {})
     except UnspelledError as error:
         return str(error)
     return None
@@ -89,16 +90,23 @@ class _Operands:
         return self.weight.shape[self.weight_labels.index(label)]
 
 
-def _operands(product: Product, types: dict[str, ValueType], store: object) -> _Operands:
-    """Sort out a product. Raises UnspelledError with the reason where it is no layer."""
+def _operands(
+    product: Product, types: dict[str, ValueType], store: Mapping[str, torch.Tensor], repeated: Mapping[str, str]
+) -> _Operands:
+    """Sort out a product. Raises UnspelledError with the reason where it is no layer.
+
+    ``repeated``: values that are a constant over and over along leading axes, with the name of that constant.
+    """
     sides = [(product.left, product.left_labels), (product.right, product.right_labels)]
-    constant = [ref.name in store for ref, _ in sides]  # type: ignore[operator]
+    sides = [(Ref(repeated.get(ref.name, ref.name)), labels) for ref, labels in sides]
+    constant = [ref.name in store for ref, _ in sides]
     if constant == [False, False]:
         raise UnspelledError(UNKNOWN)
     if constant == [True, True]:
         raise UnspelledError("both operands are constants")
     (x, x_labels), (ref, labels) = sides[constant.index(False)], sides[constant.index(True)]
-    weight: torch.Tensor = store[ref.name]  # type: ignore[index]
+    weight = store[ref.name]
+    labels = labels[len(labels) - weight.ndim :]
     kind = types[x.name]
     if not isinstance(kind, TensorType) or weight.dtype not in _REAL:
         raise UnspelledError(f"its constant operand is {str(weight.dtype).removeprefix('torch.')}")
@@ -143,6 +151,7 @@ class _Spelling:
         self.names: dict[str, str] = {}
         self.nodes: dict[str, Node] = {}
         self.results: dict[str, _Result] = {}
+        self.repeated: dict[str, str] = {}
 
     def graph(self) -> Graph:
         """The graph with every product spelled."""
@@ -166,7 +175,7 @@ class _Spelling:
         usual = node.op == "ll.linear" and product is not None and len(product.right_labels) == 2
         if product is not None and not (usual and product.left.name not in self.constants.store):
             try:
-                operands = _operands(product, self.types, self.constants.store)
+                operands = _operands(product, self.types, self.constants.store, self.repeated)
             except UnspelledError:
                 pass
             else:
@@ -174,6 +183,7 @@ class _Spelling:
                 return
         self.nodes[node.name] = node
         self._follow(node, product if usual else None)
+        self._repeat(node)
 
     def _layer(self, node: Node, product: Product, found: _Operands) -> None:
         """Replace a product by views, a layer and views."""
@@ -272,6 +282,16 @@ class _Spelling:
         ):
             labels = (*(f"v{axis}" for axis in range(len(kind.shape) - 1)), result.rows[0])
             self.results[node.name] = replace(result, labels=labels)
+
+    def _repeat(self, node: Node) -> None:
+        """Note a value that repeats a constant along leading axes: an expand, or a view that merges these axes."""
+        source = node.args[0].name if node.args and isinstance(node.args[0], Ref) else ""
+        if node.op != "aten.expand.default" and not (node.op in _RESHAPES and source in self.repeated):
+            return
+        constant = self.repeated.get(source, source)
+        own = tuple(self.constants.store[constant].shape) if constant in self.constants.store else ()
+        if own and isinstance(node.type, TensorType) and node.type.shape[-len(own) :] == own:
+            self.repeated[node.name] = constant
 
     def _is_bias(self, node: Node) -> bool:
         """Make a sum of a layer's result and a constant the layer's bias; False if the node is no such sum."""
