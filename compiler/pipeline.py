@@ -31,6 +31,7 @@ from .passes.base import matches
 from .passes.costs import matrices_of
 from .passes.input_ranges import bank_ranges
 from .programming import RULES
+from .settling import fewer_moves
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -130,6 +131,10 @@ def compile_model(
         start = time.perf_counter()
         body = calibrate(body, calibration, keep=bank_ranges(graph))
         run.pass_s["calibrate"] = time.perf_counter() - start
+    if options.fewer_moves:
+        start = time.perf_counter()
+        body = fewer_moves(body)
+        run.pass_s["fewer_moves"] = time.perf_counter() - start
     return Compilation(body, graph, run.pass_s, captured)
 
 

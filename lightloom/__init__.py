@@ -68,6 +68,7 @@ def compile(
     strict: bool = False,
     mesh_tolerance: float | None = 1e-8,
     pack: bool = True,
+    fewer_moves: bool = False,
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
     dynamic_shapes: object = None,
@@ -88,7 +89,10 @@ def compile(
         strict: Raise if any op that multiplies and accumulates has to stay on the host.
         mesh_tolerance: For mesh families whose phases are searched for (fldzhyan, butterfly, ...): the largest error of
             an element of a mesh's unitary that is accepted; None takes the best found, and warns.
-        pack: Let the small groups of grouped and depthwise convolutions share tiles.
+        pack: Let the small groups of grouped and depthwise convolutions share tiles. Intensity detection never packs:
+            the shift that it needs would light the empty cells.
+        fewer_moves: Of all settings that do the same, take those that move the phases least from tile to tile
+            (meshes in the real gauge).
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
         progress: Called with (pass, done, total).
         dynamic_shapes: Sizes besides the batch that may vary: ``{"input_ids": {1: "length"}}``, by parameter name, or
@@ -106,6 +110,7 @@ def compile(
     from .program import Program
 
     options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance, pack=pack)
+    options = replace(options, fewer_moves=fewer_moves)
     result = compile_model(
         model,
         example_inputs,

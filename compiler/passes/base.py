@@ -60,13 +60,15 @@ class Options:
     for the layers it matches (dotted, for example ``{"fc*": {"encoding.dac_bits": 6}}``). ``strict``: raise
     if an op that multiplies and accumulates must stay on the host. ``mesh_tolerance``: the largest error of an
     element of a mesh's unitary that is accepted where phases are searched for (families without an analytic rule);
-    None takes the best that is found. ``pack``: small groups of a convolution share tiles.
+    None takes the best that is found. ``pack``: small groups of a convolution share tiles
+    (under coherent detection).
     """
 
     exclude: tuple[str, ...] = ()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strict: bool = False
     mesh_tolerance: float | None = 1e-8
+    fewer_moves: bool = False
     pack: bool = True
 
 

@@ -12,7 +12,6 @@ from ..targets.schema import Target
 from .codec import fault
 
 MAX_PORTS = 4096
-HALF_TURN = 2**31
 
 
 def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
@@ -143,7 +142,3 @@ def _check_ranges(bank: TileBank, place: str) -> None:
         array = bank.columns.get(column)
         if array is not None and not (np.isfinite(array).all() and (array >= 0).all()):
             raise fault("A column holds impossible numbers", f"{place}, column {column}", None, "finite, 0 or more")
-    for side in ("left", "right"):
-        theta = bank.columns.get(f"{side}.theta")
-        if theta is not None and theta.size and theta.max() > HALF_TURN:
-            raise fault("An internal phase is past half a turn", f"{place}, column {side}.theta", theta.max())
