@@ -32,7 +32,7 @@ class Lower:
 
     def run(self, graph: Graph, target: Target) -> Graph:
         """See :class:`GraphPass`."""
-        matrices = _Matrices(self.options, target.mesh.ports)
+        matrices = _Matrices(self.options, target)
         constants = Constants(graph)
         nodes: list[Node] = []
         types = graph.types()
@@ -55,9 +55,9 @@ class Lower:
 class _Matrices:
     """The matrices that the layers ask for, one for each weight as each use of it wants it."""
 
-    def __init__(self, options: Options, ports: int) -> None:
+    def __init__(self, options: Options, target: Target) -> None:
         self.options = options
-        self.ports = ports
+        self.target = target
         self.declared: dict[tuple[object, ...], Matrix] = {}
 
     def declare(self, node: Node, weight: str, groups: int, rows: int, cols: int) -> Matrix:
@@ -70,9 +70,15 @@ class _Matrices:
                 name = weight
             while name in taken:
                 name += "$"
-            blocks = choose_blocks(groups, rows, cols, self.ports) if self.options.pack else 1
+            blocks = choose_blocks(groups, rows, cols, self.target.mesh.ports) if self._packs(node) else 1
             self.declared[key] = Matrix(name, weight, groups // blocks, blocks * rows, blocks * cols, blocks)
         return self.declared[key]
+
+    def _packs(self, node: Node) -> bool:
+        """Whether groups may share tiles: not where a shift would light the zeros between them and add noise."""
+        kinds = [self.options.overrides[glob].get("detection.kind") for glob in self.overrides(node)]
+        detection = next((kind for kind in reversed(kinds) if kind), self.target.detection.kind)
+        return self.options.pack and detection == "coherent"
 
     def overrides(self, node: Node) -> tuple[str, ...]:
         """The overrides that a layer falls under."""

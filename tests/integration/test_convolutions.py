@@ -258,6 +258,31 @@ def test_packed_kernels_keep_their_accuracy() -> None:
     assert errors[0] < 1.5 * errors[1]
 
 
+@pytest.mark.parametrize("sign", ["offset", "phase_sign", "differential_two_shot"])
+def test_packed_kernels_under_every_encoding(sign: str) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(8, 8, 2, groups=8).eval()
+    x = torch.randn(2, 8, 4, 4)
+    program = ll.compile(layer, x, target=ll.targets.get("mzi16").with_({"encoding.sign": sign}))
+    assert program.explain().layers[0].packed == 4
+    batched, step = (program.run(x, executor=name, dtype=torch.float64) for name in ("batched", "step"))
+    assert torch.equal(batched, step)
+    with torch.no_grad():
+        assert relative_error(batched.float(), layer(x)) < 0.05
+
+
+def test_intensity_detection_does_not_pack() -> None:
+    """Its shift would light the zeros between the blocks, and with them rows that other kernels read."""
+    layer = nn.Conv2d(8, 8, 2, groups=8).eval()
+    x = torch.rand(1, 8, 4, 4)
+    intensity = {"detection.kind": "intensity"}
+    for program in (
+        ll.compile(layer, x, target=ll.targets.get("mzi16").with_(intensity)),
+        ll.compile(nn.Sequential(layer).eval(), x, target="mzi16", overrides={"0": intensity}),
+    ):
+        assert program.explain().layers[0].packed == 1
+
+
 class Tied(nn.Module):
     """One kernel used forwards twice and backwards once."""
 
