@@ -6,7 +6,7 @@ import os
 
 from onnx import ModelProto
 
-from .build import build
+from .build import build_module
 from .load import load
 from .module import InputInfo, OnnxModule
 
@@ -29,4 +29,4 @@ def to_module(
         InputError: no such file, or not a model at all.
         CaptureError: the model is damaged, or uses something that cannot be executed: says which node and input.
     """
-    return build(load(model, folder))
+    return build_module(load(model, folder))

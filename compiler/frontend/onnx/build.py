@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import onnx
@@ -175,6 +176,8 @@ class Builder:
         check_node(node, schema, where)
         if node.op_type == "If" and not domain and self._branch(node, name, opsets, scope, depth, where):
             return
+        if schema is None and is_newer(domain, node.op_type, opset):
+            raise unknown(node, domain, opset, where)
         entry = lookup(domain, node.op_type, opset)
         attributes = {attribute.name: attribute for attribute in node.attribute}
         context = NodeContext(node, name, opset, schema, attributes)
@@ -192,7 +195,7 @@ class Builder:
                 return
             entry = reference_entry(node, schema, opset, context)
         if entry is None:
-            raise unknown(node, domain, opset, opsets, where)
+            raise unknown(node, domain, opset, where)
         self._emit(node, context, entry, scope, opsets, depth, where)
 
     def _branch(
@@ -427,7 +430,15 @@ def function_body(
     return body
 
 
-def unknown(node: NodeProto, domain: str, opset: int, opsets: Mapping[str, int], where: str) -> LightloomError:
+@cache
+def is_newer(domain: str, op: str, opset: int) -> bool:
+    """Whether an operator exists, but only in opsets above this one."""
+    history = defs.get_all_schemas_with_history()
+    versions = [schema.since_version for schema in history if (schema.domain, schema.name) == (domain, op)]
+    return bool(versions) and min(versions) > opset
+
+
+def unknown(node: NodeProto, domain: str, opset: int, where: str) -> LightloomError:
     """The error for an operator that nothing can execute."""
     schemas = defs.get_all_schemas_with_history()
     if domain and domain not in {schema.domain for schema in schemas} | {"com.microsoft"}:
@@ -460,7 +471,7 @@ def identifier(name: str) -> str:
     return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "node"
 
 
-def build(loaded: Loaded) -> OnnxModule:
+def build_module(loaded: Loaded) -> OnnxModule:
     """Build the module of a loaded model.
 
     Raises:
