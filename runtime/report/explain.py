@@ -48,7 +48,10 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer to "what runs where, and why?". Prints as text; ``to_dict`` and ``to_json`` for programs."""
+    """The answer to "what runs where, and why?". Prints as text; ``to_dict`` and ``to_json`` for programs.
+
+    ``notes``: what the capture could not keep as asked for, such as a batch of any size.
+    """
 
     program: str
     target: str
@@ -56,6 +59,7 @@ class Explanation:
     photonic_macs: int
     ops: tuple[OpRow, ...]
     layers: tuple[LayerRow, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -117,7 +121,8 @@ class Explanation:
 
     def __str__(self) -> str:
         title = f"{self.program} on {self.target}: {self.headline}"
-        return f"{title}\n\n{self.op_table()}\n\n{self.layer_table()}"
+        notes = "".join(f"\nnote: {note}" for note in self.notes)
+        return f"{title}{notes}\n\n{self.op_table()}\n\n{self.layer_table()}"
 
 
 def explain(body: ProgramBody) -> Explanation:
@@ -141,7 +146,13 @@ def explain(body: ProgramBody) -> Explanation:
         ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, macs / total if total else 0.0))
     layers = tuple(_layer(body, name, steps) for name, steps in users.items())
     photonic_macs = sum(op.macs for op in ops if op.where == "chip")
-    return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers)
+    return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers, _notes(body))
+
+
+def _notes(body: ProgramBody) -> tuple[str, ...]:
+    """What the capture had to say; a file from elsewhere may hold anything in its place."""
+    notes = body.provenance.get("notes")
+    return tuple(note for note in notes if isinstance(note, str)) if isinstance(notes, list | tuple) else ()
 
 
 def _op(step: Step) -> str:

@@ -207,7 +207,8 @@ def test_a_fixed_batch_is_told_never_silent(samples: int) -> None:
     with pytest.warns(CaptureWarning, match=f"the batch is fixed at {samples}, that of the example"):
         program = ll.compile(model, x, "ideal")
     assert program.body.inputs[0].type.shape == (samples, 4)
-    assert f"fixed at {samples}" in program.body.provenance["notes"][0]
+    assert f"note: the batch is fixed at {samples}" in str(program.explain())
+    assert program.explain().to_dict()["notes"] == tuple(program.body.provenance["notes"])
     with torch.no_grad():
         close(program.run(x, ideal=True), model(x))
     with pytest.raises(ll.InputError, match="wrong shape"):
