@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
+from .costs_at import costs_at
 from .counts import Counts, host_counts
 from .dealing import deal
 from .device import PhotonicDevice
@@ -59,7 +60,7 @@ class Runner:
         self.body = body
         self.counts = Counts()
         self._block_bytes = block_bytes
-        self._schedule = schedule or (lambda batch: deal(body, batch))
+        self._schedule = schedule
         self._matrices = BatchedMatrices(
             body, engine=engine, block_bytes=block_bytes, cache_bytes=cache_bytes, chip=chip, exact=exact
         )
@@ -104,14 +105,14 @@ class Runner:
         samples = batch_size(body.inputs, named)
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
         values = Values(body, named, dtype, place)
+        sized = costs_at(body, named, samples)
         if executor == "step":
-            self._step_by_step(values, options, device, progress)
+            self._step_by_step(sized, values, options, device, progress)
         else:
-            self._whole_banks(values, options, progress)
+            self._whole_banks(sized, values, options, progress)
         return collect_outputs(body, values)
 
-    def _whole_banks(self, values: Values, options: RunOptions, progress: Progress | None) -> None:
-        body = self.body
+    def _whole_banks(self, body: ProgramBody, values: Values, options: RunOptions, progress: Progress | None) -> None:
         counts = Counts()
         for index, step in enumerate(body.steps):
             if isinstance(step, MatrixStep):
@@ -135,9 +136,13 @@ class Runner:
         self.counts = counts
 
     def _step_by_step(
-        self, values: Values, options: RunOptions, device: PhotonicDevice | None, progress: Progress | None
+        self,
+        body: ProgramBody,
+        values: Values,
+        options: RunOptions,
+        device: PhotonicDevice | None,
+        progress: Progress | None,
     ) -> None:
-        body = self.body
         if device is None:
             device = SimulatorDevice(
                 body.target,
@@ -162,7 +167,8 @@ class Runner:
             block_bytes=self._block_bytes,
             progress=progress,
         )
-        schedule = self._schedule(options.samples) if options.samples else _empty(body)
+        make = self._schedule or (lambda batch: deal(body, batch))
+        schedule = make(options.samples) if options.samples else _empty(body)
         stepper.run(schedule, values)
         self.counts = stepper.counts
 

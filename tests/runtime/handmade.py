@@ -46,6 +46,11 @@ def named(bank: TileBank, name: str) -> TileBank:
     return TileBank(replace(bank.spec, name=name), bank.columns)
 
 
+def _count(dims):
+    """Elements of one sample: a symbolic size counts once."""
+    return prod(dim if isinstance(dim, int) else 1 for dim in dims)
+
+
 def chain(target, shape, layers, *, seed=0, static=False, shift=False, **bank):
     """``layers``: Layer, or the name of an elementwise or ``flatten`` host op. Input ``x`` of ``shape``."""
     steps, banks, constants, costs = [], {}, {}, {}
@@ -58,7 +63,7 @@ def chain(target, shape, layers, *, seed=0, static=False, shift=False, **bank):
                 steps.append(host(name, "flatten.using_ints", (Ref(source), 1), dims))
             else:
                 steps.append(host(name, f"{layer}.default", (Ref(source),), dims))
-            costs[name] = StepCost(0, 0, prod(dims[1:]))
+            costs[name] = StepCost(0, 0, _count(dims[1:]))
             source = name
             continue
         groups = layer.geometry.groups if layer.geometry else 1
@@ -74,7 +79,7 @@ def chain(target, shape, layers, *, seed=0, static=False, shift=False, **bank):
             vectors = dims[2] * dims[3]
         else:
             dims = (*dims[:-1], layer.rows)
-            vectors = prod(dims[1:-1])
+            vectors = _count(dims[1:-1])
         bias = None
         if layer.bias:
             bias = f"b{place}"
@@ -82,7 +87,7 @@ def chain(target, shape, layers, *, seed=0, static=False, shift=False, **bank):
         steps.append(
             MatrixStep(name, f"m{place}", source, geometry, bias, TensorType("f32", dims), f"layer{place}", "")
         )
-        costs[name] = StepCost(made.spec.weights * vectors, vectors, prod(dims[1:]))
+        costs[name] = StepCost(made.spec.weights * vectors, vectors, _count(dims[1:]))
         source = name
     return ProgramBody(
         name="handmade",

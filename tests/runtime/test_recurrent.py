@@ -223,6 +223,25 @@ def test_one_sequence_whose_time_steps_are_the_batch() -> None:
     compiled.schedule_for(9).verify(compiled.body)
 
 
+@pytest.mark.parametrize("times", [2, 7, 30])
+def test_any_number_of_time_steps_on_both_executors(times: int) -> None:
+    torch.manual_seed(0)
+    model = nn.LSTM(5, 6, batch_first=True).eval()
+    compiled = ll.compile(model, torch.randn(2, 7, 5), target="mzi16", dynamic_shapes={"input": {1: "time"}})
+    x = torch.randn(3, times, 5)
+    runner = Runner(compiled.body)
+    batched = tree_leaves(runner.run((x,), dtype=torch.float64))
+    counts = runner.counts
+    stepped = tree_leaves(runner.run((x,), dtype=torch.float64, executor="step"))
+    for mine, theirs in zip(batched, stepped, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+    assert counts == runner.counts
+    assert counts.host_elements >= 3 * times * 6 * 13
+    # the first sample's vectors have the same index, and so the same noise, in sequences of any length
+    shorter = runner.run((x[:1, :2],), dtype=torch.float64)[0]
+    torch.testing.assert_close(batched[0][:1, :2], shorter, rtol=0, atol=1e-12)
+
+
 def test_a_state_that_explodes_is_named() -> None:
     model = nn.RNN(2, 2, nonlinearity="relu", batch_first=True).eval()
     with torch.no_grad():
