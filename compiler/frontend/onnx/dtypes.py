@@ -64,7 +64,7 @@ ONNX_TYPES: dict[torch.dtype, int] = {
 
 _STRINGS = ("classlabels_strings", "values_strings", "value_string", "value_strings")
 """Attributes that make an operator yield strings."""
-_STRING_KEYS = ("keys_strings", "cats_strings", "pool_strings")
+_STRING_KEYS = ("values_strings", "value_string", "value_strings", "keys_strings", "cats_strings", "pool_strings")
 _PASSING = frozenset({"If", "Loop", "Scan", "Identity", "Shape", "Size", "SplitToSequence"})
 
 _MOVING = frozenset(
@@ -117,7 +117,9 @@ def is_foreign(op: str, attributes: Mapping[str, Any], inputs: Sequence[int]) ->
     if op in _PASSING or op.startswith(("Sequence", "Optional")):
         return False
     types = (*inputs, narrow_result(op, attributes, inputs))
-    named = any(attributes.get(key) for key in (*_STRINGS, *_STRING_KEYS))
+    named = any(attributes.get(key) for key in _STRING_KEYS)
+    if attributes.get("classlabels_strings") and not any(code in FOREIGN for code in inputs):
+        return False
     return named or any(code in FOREIGN for code in types)
 
 

@@ -15,14 +15,43 @@ from .node import NodeContext
 
 SMALL = 2**12
 """Inputs of fewer elements in all cannot make anything large here: the product of two is below the limit."""
+GROWTH = 32
+"""Results of up to this many times their inputs' elements are no surprise."""
 _BROADCAST = frozenset(
-    """
-    Add Sub Mul Div Pow Mod And Or Xor Equal Greater GreaterOrEqual Less LessOrEqual Where Max Min Sum Mean BitShift
-    BitwiseAnd BitwiseOr BitwiseXor PRelu Clip QLinearAdd QLinearMul QuantizeLinear DequantizeLinear BiasGelu
-    """.split()
+    (
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Mod",
+        "And",
+        "Or",
+        "Xor",
+        "Equal",
+        "Greater",
+        "GreaterOrEqual",
+        "Less",
+        "LessOrEqual",
+        "Where",
+        "Max",
+        "Min",
+        "Sum",
+        "Mean",
+        "BitShift",
+        "BitwiseAnd",
+        "BitwiseOr",
+        "BitwiseXor",
+        "PRelu",
+        "Clip",
+        "QLinearAdd",
+        "QLinearMul",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "BiasGelu",
+    )
 )
 _PRODUCT = frozenset(["FusedMatMul", "MatMul", "MatMulInteger", "QLinearMatMul", "TransposeMatMul"])
-_GATHER = frozenset(["Gather", "GatherND"])
 
 
 def check_result(node: NodeContext, values: Sequence[object]) -> None:
@@ -38,15 +67,22 @@ def check_result(node: NodeContext, values: Sequence[object]) -> None:
         return
     op = node.op
     if op in _BROADCAST:
-        node.check_size(_broadcast(shapes))
+        made = _broadcast(shapes)
     elif op in _PRODUCT:
         a, b = (shapes[0], shapes[1]) if op != "QLinearMatMul" or len(shapes) < 4 else (shapes[0], shapes[3])
-        node.check_size([*_broadcast([a[:-2], b[:-2]]), *a[-2:-1], *b[-1:]])
-    elif op in _GATHER:
-        data, indices = shapes[0], shapes[1]
-        node.check_size([math.prod(indices), max(math.prod(data[1:]), math.prod(data[:-1]), 1)] if data else indices)
+        made = [*_broadcast([a[:-2], b[:-2]]), *a[-2:-1], *b[-1:]]
+    elif op == "Gather" and shapes[0]:
+        axis = node.axis(node.get("axis", 0), len(shapes[0]))
+        made = [size for at, size in enumerate(shapes[0]) if at != axis] + list(shapes[1])
+    elif op == "GatherND" and shapes[1]:
+        made = [*shapes[1][:-1], *shapes[0][node.get("batch_dims", 0) + shapes[1][-1] :]]
     elif op == "Concat":
-        node.check_size([sum(math.prod(shape) for shape in shapes)])
+        made = [sum(math.prod(shape) for shape in shapes)]
+    else:
+        return
+    # What grows from large inputs may be large itself: scores of attention over long texts.
+    if math.prod(made) > GROWTH * sum(math.prod(shape) for shape in shapes):
+        node.check_size(made)
 
 
 def _broadcast(shapes: Sequence[tuple[int, ...]]) -> list[int]:

@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from onnx import AttributeProto, NodeProto, defs
 
 from ....runtime.errors import CaptureError, complaint
+
+_SWITCHES = frozenset(
+    [
+        "align_corners",
+        "allowzero",
+        "ceil_mode",
+        "count_include_pad",
+        "exclusive",
+        "fmod",
+        "inverse",
+        "is_causal",
+        "keepdims",
+        "largest",
+        "linear_before_reset",
+        "onesided",
+        "periodic",
+        "reverse",
+        "saturate",
+        "select_last_index",
+        "sorted",
+        "transA",
+        "transB",
+        "upper",
+    ]
+)
+"""Attributes that are 0 or 1: what another number means, runtimes do not agree on."""
 
 
 @cache
@@ -18,6 +45,11 @@ def schema_of(op: str, domain: str, opset: int) -> defs.OpSchema | None:
         return None
 
 
+def has_function(schema: defs.OpSchema) -> bool:
+    """Whether ONNX defines the operator by a body that needs no types."""
+    return bool(getattr(schema, "has_function", False))
+
+
 def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> None:
     """Check what a schema says about a node.
 
@@ -25,10 +57,12 @@ def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> Non
         CaptureError: wrong number of inputs or outputs; an attribute missing, unknown, given twice or of a wrong type.
     """
     given: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     for attribute in node.attribute:
         if attribute.name in given:
             raise CaptureError(complaint("an attribute is given twice", where=where, got=repr(attribute.name)))
         given[attribute.name] = attribute.type
+        numbers[attribute.name] = attribute.i
         if attribute.ref_attr_name:
             raise CaptureError(
                 complaint("an attribute refers to a function's, outside any function", where=where, got=attribute.name)
@@ -62,13 +96,17 @@ def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> Non
                     next_step="export the model again for the opset it declares",
                 )
             )
-        if int(spec.type) != kind and kind != AttributeProto.UNDEFINED:
+        if name in _SWITCHES and spec.type == defs.OpSchema.AttrType.INT and numbers[name] not in (0, 1):
+            got = f"{name} = {numbers[name]}"
+            raise CaptureError(complaint("a switch is neither on nor off", where=where, got=got, allowed="0 or 1"))
+        wanted: Any = spec.type
+        if int(wanted) != kind and kind != AttributeProto.UNDEFINED:
             raise CaptureError(
                 complaint(
                     "an attribute has the wrong type",
                     where=where,
                     got=f"{name!r} as {AttributeProto.AttributeType.Name(kind)}",
-                    allowed=spec.type.name,
+                    allowed=str(wanted.name),
                 )
             )
     for name, spec in schema.attributes.items():

@@ -247,10 +247,8 @@ def group_query_attention(
 
 
 def _symbolic(value: Any) -> bool:
-    return (
-        (isinstance(value, Tensor)
-        and (torch.compiler.is_exporting() or type(value).__name__ == "FakeTensor"))
-        or (isinstance(value, Known) and not value.is_concrete)
+    return (isinstance(value, Tensor) and (torch.compiler.is_exporting() or type(value).__name__ == "FakeTensor")) or (
+        isinstance(value, Known) and not value.is_concrete
     )
 
 

@@ -1,10 +1,11 @@
-"""ai.onnx.ml: linear models, scaling, lookups and support vectors on numbers. Labels that are strings are refused."""
+"""ai.onnx.ml: linear models, scaling, lookups and support vectors on numbers. Labels may be strings: numpy arrays."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -40,19 +41,21 @@ def transformed(node: NodeContext, scores: Tensor, name: Any) -> Tensor:
     raise node.error("an unknown post_transform", got=name, allowed=", ".join(names))
 
 
-def labels(node: NodeContext, numbers: str, strings: str = "classlabels_strings") -> list[int]:
-    """Integer class labels of a classifier.
+def labels(node: NodeContext, numbers: str, strings: str = "classlabels_strings") -> list[Any]:
+    """Class labels of a classifier: integers or strings.
 
     Raises:
-        CaptureError: the labels are strings, or there are none.
+        CaptureError: there are none; or they are strings, which no compiled program can return.
     """
     if node[strings]:
-        raise node.error(
-            "class labels that are strings have no torch form",
-            got=", ".join(node[strings][:4]),
-            allowed="integer labels",
-            next_step="convert the model with integer labels, e.g. options={'zipmap': False} and encoded classes",
-        )
+        if torch.compiler.is_exporting():
+            raise node.error(
+                "class labels that are strings cannot leave a compiled program",
+                got=", ".join(node[strings][:4]),
+                allowed="integer labels",
+                next_step="convert the model with encoded classes, or run the module by itself: to_module(model)(...)",
+            )
+        return node[strings]
     if not node[numbers]:
         raise node.error("a classifier has no labels", got=f"neither {numbers} nor {strings}")
     return node[numbers]
@@ -76,7 +79,7 @@ def linear_regressor(node: NodeContext, x: Tensor) -> Tensor:
 
 
 @operator("LinearClassifier", domain=DOMAIN)
-def linear_classifier(node: NodeContext, x: Tensor) -> tuple[Tensor, Tensor]:
+def linear_classifier(node: NodeContext, x: Tensor) -> tuple[Any, Tensor]:
     classes = labels(node, "classlabels_ints")
     bias = node["intercepts"]
     binary = len(classes) == 2 and (len(bias) == 1 if bias else False)
@@ -85,16 +88,22 @@ def linear_classifier(node: NodeContext, x: Tensor) -> tuple[Tensor, Tensor]:
     return classified(node, scores, classes)
 
 
-def classified(node: NodeContext, scores: Tensor, classes: list[int]) -> tuple[Tensor, Tensor]:
+def named(classes: list[Any], chosen: Tensor) -> Any:
+    """The labels at these positions: a tensor, or a numpy array of strings."""
+    if isinstance(classes[0], str):
+        return np.array(classes, dtype=object)[chosen.numpy()]
+    return torch.tensor(classes, dtype=torch.int64, device=chosen.device)[chosen]
+
+
+def classified(node: NodeContext, scores: Tensor, classes: list[Any]) -> tuple[Any, Tensor]:
     """The label of the highest score and the transformed scores; one score of two classes is that of the second."""
-    named = torch.tensor(classes, dtype=torch.int64, device=scores.device)
     name = node["post_transform"]
     if scores.shape[1] == 1 and len(classes) == 2:
-        positive = scores[:, 0] > 0
+        positive = (scores[:, 0] > 0).to(torch.int64)
         both = 1 - torch.sigmoid(scores) if name == "LOGISTIC" else -scores
         shown = torch.cat([both, transformed(node, scores, name)], 1)
-        return torch.where(positive, named[1], named[0]), shown
-    return named[torch.argmax(scores, 1)], transformed(node, scores, name)
+        return named(classes, positive), shown
+    return named(classes, torch.argmax(scores, 1)), transformed(node, scores, name)
 
 
 @operator("Scaler", domain=DOMAIN)
@@ -223,7 +232,7 @@ def svm_regressor(node: NodeContext, x: Tensor) -> Tensor:
 
 
 @operator("SVMClassifier", domain=DOMAIN, note="without prob_a, prob_b: scores of pairs")
-def svm_classifier(node: NodeContext, x: Tensor) -> tuple[Tensor, Tensor]:
+def svm_classifier(node: NodeContext, x: Tensor) -> tuple[Any, Tensor]:
     classes = labels(node, "classlabels_ints")
     if node["prob_a"]:
         raise node.error("probabilities of support vectors have no torch form yet", allowed="models without prob_a")
@@ -245,7 +254,6 @@ def svm_classifier(node: NodeContext, x: Tensor) -> tuple[Tensor, Tensor]:
             votes[first] = votes[first] + (score > 0)
             votes[second] = votes[second] + (score <= 0)
             pairs.append(score)
-    named = torch.tensor(classes, dtype=torch.int64, device=x.device)
-    chosen = named[torch.argmax(torch.stack(votes, 1), 1)]
+    chosen = named(classes, torch.argmax(torch.stack(votes, 1), 1))
     shown = torch.stack(pairs, 1)
     return chosen, transformed(node, shown, node["post_transform"])

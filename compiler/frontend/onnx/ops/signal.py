@@ -1,7 +1,7 @@
 """Fourier transforms, windows, mel scale.
 
-A transform of up to 1024 points is a product with a constant matrix, which the chip may hold; longer ones are fast Fourier
-transforms.
+A transform of up to 1024 points is a product with a constant matrix, which the chip may hold; longer ones are fast
+Fourier transforms.
 """
 
 from __future__ import annotations
@@ -120,10 +120,8 @@ def stft(node: NodeContext, x: Tensor, step: Any, window: Tensor | None = None, 
     if x.ndim != 3 or x.shape[-1] not in (1, 2):
         raise node.input_error(0, "a signal has the shape [batch, length, 1 or 2]", got=list(x.shape))
     hop = _size(node, step, 1)
-    if length is not None:
-        points = _size(node, length, 3)
-    else:
-        points = x.shape[1] if window is None else window.shape[0]
+    default = x.shape[1] if window is None else window.shape[0]
+    points = default if length is None else _size(node, length, 3)
     if points > x.shape[1]:
         raise node.input_error(0, "the signal is shorter than a frame", got=list(x.shape), allowed=f"{points} or more")
     if window is not None and tuple(window.shape) != (points,):

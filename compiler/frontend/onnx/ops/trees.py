@@ -10,7 +10,7 @@ import torch
 
 from ..node import NodeContext
 from ..registry import operator
-from .ml import DOMAIN, classified, labels, transformed
+from .ml import DOMAIN, classified, labels, named, transformed
 
 Tensor = torch.Tensor
 _MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
@@ -81,7 +81,8 @@ def _leaves(trees: _Trees, x: Tensor) -> Tensor:
     return at
 
 
-def _aggregated(node: NodeContext, trees: _Trees, x: Tensor, how: str, base: Any) -> Tensor:
+def _aggregated(node: NodeContext, trees: _Trees, x: Tensor, how: str, base: Any) -> tuple[Tensor, Tensor]:
+    """Scores (samples, targets), and which targets any leaf voted for."""
     if int(trees.feature.max()) >= x.shape[1] or int(trees.feature.min()) < 0:
         got = f"{x.shape[1]} features"
         raise node.input_error(
@@ -103,7 +104,7 @@ def _aggregated(node: NodeContext, trees: _Trees, x: Tensor, how: str, base: Any
             scores = torch.where(voting.any(1), scores, torch.zeros_like(scores))
         case _:
             raise node.error("an unknown way to add up trees", got=how, allowed="SUM, AVERAGE, MIN, MAX")
-    return scores if base is None else scores + base.to(scores.dtype)
+    return (scores if base is None else scores + base.to(scores.dtype)), voting.any(1)
 
 
 def _list(node: NodeContext, name: str, wide: bool = False) -> Tensor:
@@ -175,37 +176,40 @@ def _base(node: NodeContext) -> Tensor | None:
 @operator("TreeEnsembleRegressor", domain=DOMAIN)
 def tree_ensemble_regressor(node: NodeContext, x: Tensor) -> Tensor:
     trees = _built(node, "target", node["n_targets"] or 1)
-    scores = _aggregated(node, trees, x, node["aggregate_function"], _base(node)).to(torch.float32)
-    return transformed(node, scores, node["post_transform"])
+    scores, _ = _aggregated(node, trees, x, node["aggregate_function"], _base(node))
+    return transformed(node, scores.to(torch.float32), node["post_transform"])
 
 
 @operator("TreeEnsembleClassifier", domain=DOMAIN)
-def tree_ensemble_classifier(node: NodeContext, x: Tensor) -> tuple[Tensor, Tensor]:
+def tree_ensemble_classifier(node: NodeContext, x: Tensor) -> tuple[Any, Tensor]:
     classes = labels(node, "classlabels_int64s")
     given = set(node["class_ids"] or [])
     binary = len(classes) == 2 and len(given) == 1
     trees = _built(node, "class", len(classes))
     base = _base(node)
     if not binary:
-        scores = _aggregated(node, trees, x, "SUM", base).to(torch.float32)
-        return classified(node, scores, classes)
-    scores = _aggregated(node, trees, x, "SUM", None)[:, sorted(given)].to(torch.float32)
+        scores, voted = _aggregated(node, trees, x, "SUM", base)
+        # As onnxruntime does: a class that no leaf votes for is not chosen, whatever its score.
+        standing = torch.where(voted, scores, float("-inf"))
+        chosen = named(classes, torch.argmax(standing, 1))
+        return chosen, transformed(node, scores.to(torch.float32), node["post_transform"])
+    scores = _aggregated(node, trees, x, "SUM", None)[0][:, sorted(given)].to(torch.float32)
     if base is not None:
         scores = scores + base[-1:].to(torch.float32)
     return _binary(node, scores, classes)
 
 
-def _binary(node: NodeContext, scores: Tensor, classes: list[int]) -> tuple[Tensor, Tensor]:
+def _binary(node: NodeContext, scores: Tensor, classes: list[Any]) -> tuple[Any, Tensor]:
     """Votes for one of two classes: a score, or with no transform and weights in 0 to 1 a probability."""
-    named = torch.tensor(classes, dtype=torch.int64)
     weights = _list(node, "class_weights")
     probability = bool((weights >= 0).all())
+    second = (scores[:, 0] > (0.5 if probability else 0.0)).to(torch.int64)
     if node["post_transform"] == "NONE":
         shown = torch.cat([1 - scores if probability else -scores, scores], 1)
-        return torch.where(scores[:, 0] > (0.5 if probability else 0.0), named[1], named[0]), shown
+        return named(classes, second), shown
     if node["post_transform"] == "LOGISTIC":
         shown = torch.sigmoid(torch.cat([-scores, scores], 1))
-        return torch.where(scores[:, 0] > (0.5 if probability else 0.0), named[1], named[0]), shown
+        return named(classes, second), shown
     return classified(node, scores, classes)
 
 
@@ -215,7 +219,7 @@ def tree_ensemble(node: NodeContext, x: Tensor) -> Tensor:
     node.state["trees"] = trees
     how = node.get("aggregate_function", 1)
     names = ("AVERAGE", "SUM", "MIN", "MAX")
-    scores = _aggregated(node, trees, x, names[how] if 0 <= how < 4 else str(how), None)
+    scores, _ = _aggregated(node, trees, x, names[how] if 0 <= how < 4 else str(how), None)
     return transformed(node, scores.to(x.dtype), node.get("post_transform", 0))
 
 
