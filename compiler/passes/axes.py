@@ -118,8 +118,11 @@ class AxisChain:
     ) -> str:
         """A grouped 1 x 1 ``ll.conv2d``: a matrix for each of ``blocks``; the rest as :meth:`multiply`.
 
-        The first of ``free`` are the samples, the others the height and width of an image of vectors.
+        The first of ``free`` of a symbolic size, or else the first, are the samples, the others the height and width
+        of an image of vectors.
         """
+        symbolic = [label for label in free if isinstance(self.shape[self.labels.index(label)], str)]
+        free = tuple(dict.fromkeys((*symbolic[:1], *free)))
         self.arrange((*free[:1], *blocks, *cols, *free[1:]))
         self.merge((*blocks, *cols), "channels")
         wide = [self.shape[self.labels.index(label)] for label in free[2:]]

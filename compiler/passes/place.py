@@ -17,8 +17,8 @@ from .base import Options, matches, require_match
 from .costs import MAC_OPS
 from .fold_quantization import integers
 from .input_ranges import input_range
+from .product_operands import UNKNOWN, why_not
 from .products import PRODUCTS
-from .spell_products import UNKNOWN, why_not
 
 _REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _LAYERS = ("ll.linear", "ll.conv2d", "ll.convolution")
@@ -76,6 +76,8 @@ class Place:
         if node.op == "ll.recurrent":
             shapes = " and ".join(" x ".join(map(str, graph.store[name].shape)) for name in _loop_weights(node))
             return Placement("photonic", f"constant {shapes} weights, on their tiles for all time steps")
+        if node.op == "ll.product":
+            return Placement("photonic", "both operands are computed: tiles reprogrammed for every sample")
         if node.op in MAC_OPS:
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")

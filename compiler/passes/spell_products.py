@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import ClassVar
 
 import torch
 
-from ...runtime.errors import LightloomError
 from ...runtime.targets import Target
-from ...runtime.values import Ref, TensorType, ValueType, references, rename
+from ...runtime.values import Ref, TensorType, references, rename
 from ..ir import Graph, Node, Origin
 from .axes import AxisChain, permutation
 from .constants import Constants
 from .product_chains import pairs
-from .products import Label, Product, product_of
+from .product_operands import Operands, UnspelledError, sorted_out
+from .products import Product, product_of
 
-_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-UNKNOWN = "both operands are computed at run time"
-"""The reason why a product of two runtime values is no layer."""
 _RESHAPES = ("aten.view.default", "aten._unsafe_view.default", "aten.reshape.default")
-
-
-class UnspelledError(LightloomError):
-    """Why a product is no layer; caught by the passes, never seen by a user but as a reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,85 +49,6 @@ class SpellProducts:
         """See :class:`GraphPass`."""
         del target
         return _Spelling(graph, self.name).graph()
-
-
-def why_not(node: Node, graph: Graph) -> str | None:
-    """Why a product stays as it is, if it has a constant operand; None for what is no product of two operands."""
-    product = product_of(node, graph.types())
-    if product is None:
-        return None
-    try:
-        _operands(product, graph.types(), graph.store, {})
-    except UnspelledError as error:
-        return str(error)
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Operands:
-    """A product sorted out: the runtime value, the constant, and the role of each label."""
-
-    x: Ref
-    kind: TensorType
-    x_labels: tuple[Label, ...]
-    name: str
-    weight: torch.Tensor
-    weight_labels: tuple[str, ...]
-    blocks: tuple[str, ...]
-    rows: tuple[str, ...]
-    cols: tuple[str, ...]
-    free: tuple[str, ...]
-
-    def size(self, label: str) -> int:
-        return self.weight.shape[self.weight_labels.index(label)]
-
-
-def _operands(
-    product: Product, types: dict[str, ValueType], store: Mapping[str, torch.Tensor], repeated: Mapping[str, str]
-) -> _Operands:
-    """Sort out a product. Raises UnspelledError with the reason where it is no layer.
-
-    ``repeated``: values that are a constant over and over along leading axes, with the name of that constant.
-    """
-    sides = [(product.left, product.left_labels), (product.right, product.right_labels)]
-    sides = [(Ref(repeated.get(ref.name, ref.name)), labels) for ref, labels in sides]
-    constant = [ref.name in store for ref, _ in sides]
-    if constant == [False, False]:
-        raise UnspelledError(UNKNOWN)
-    if constant == [True, True]:
-        raise UnspelledError("both operands are constants")
-    (x, x_labels), (ref, labels) = sides[constant.index(False)], sides[constant.index(True)]
-    weight = store[ref.name]
-    labels = labels[len(labels) - weight.ndim :]
-    kind = types[x.name]
-    if not isinstance(kind, TensorType) or weight.dtype not in _REAL:
-        raise UnspelledError(f"its constant operand is {str(weight.dtype).removeprefix('torch.')}")
-    if not weight.numel():
-        raise UnspelledError("its constant operand is empty")
-    # an axis of size 1, or one that repeats the same values, is not the constant's own
-    own: list[str] = []
-    shared = {label for label in labels if label in x_labels and label in product.out}
-    for label in labels:
-        axis = len(own)
-        if label is None or (label in shared and (weight.shape[axis] == 1 or weight.stride(axis) == 0)):
-            weight = weight.select(axis, 0)
-        else:
-            own.append(label)
-    blocks = tuple(label for label in product.out if label in own and label in x_labels)
-    rows = tuple(label for label in product.out if label in own and label not in x_labels)
-    cols = tuple(label for label in x_labels if label is not None and label in own and label not in product.out)
-    free = tuple(label for label in product.out if label not in own)
-    if {*blocks, *rows, *cols} != set(own) or {*blocks, *cols, *free} != {label for label in x_labels if label}:
-        raise UnspelledError("an axis is summed in one operand alone")
-    found = _Operands(x, kind, x_labels, ref.name, weight, tuple(own), blocks, rows, cols, free)
-    for label in (*blocks, *cols):
-        if kind.shape[x_labels.index(label)] != found.size(label):
-            raise UnspelledError("the sizes of its operands are not known to agree")
-    if blocks and sum(isinstance(kind.shape[x_labels.index(label)], str) for label in free[2:]) > 1:
-        raise UnspelledError("its matrices are many, and so are the symbolic sizes of its input")
-    if not cols or (prod(map(found.size, cols)) == 1 and (len(own) > 2 or constant[0])):
-        raise UnspelledError("it sums nothing: each result is one product, which the host computes exactly")
-    return found
 
 
 class _Spelling:
@@ -175,7 +88,7 @@ class _Spelling:
         usual = node.op == "ll.linear" and product is not None and len(product.right_labels) == 2
         if product is not None and not (usual and product.left.name not in self.constants.store):
             try:
-                operands = _operands(product, self.types, self.constants.store, self.repeated)
+                operands = sorted_out(product, self.types, self.constants.store, self.repeated)
             except UnspelledError:
                 pass
             else:
@@ -185,7 +98,7 @@ class _Spelling:
         self._follow(node, product if usual else None)
         self._repeat(node)
 
-    def _layer(self, node: Node, product: Product, found: _Operands) -> None:
+    def _layer(self, node: Node, product: Product, found: Operands) -> None:
         """Replace a product by views, a layer and views."""
         origin = Origin(node.origin.path or self.constants.home(found.weight), node.origin.passes).via(self.via)
         found = self._untransposed(found)
@@ -211,7 +124,7 @@ class _Spelling:
             layer = node.name if last == layer else layer
             self.results[node.name] = _Result(layer, product.out, labels, sizes)
 
-    def _untransposed(self, found: _Operands) -> _Operands:
+    def _untransposed(self, found: Operands) -> Operands:
         """The operands with transposes of the runtime value taken into its labels."""
         while found.x.name in self.nodes and found.x.name not in self.results:
             source = self.nodes[found.x.name]
@@ -220,10 +133,11 @@ class _Spelling:
             if order is None or not isinstance(x, Ref) or not isinstance(kind, TensorType):
                 break
             labels = tuple(found.x_labels[order.index(axis)] for axis in range(len(order)))
-            found = replace(found, x=x, kind=kind, x_labels=labels)
+            free = tuple(label for label in labels if label in found.free)
+            found = replace(found, x=x, kind=kind, x_labels=labels, free=free)
         return found
 
-    def _weight(self, found: _Operands, alpha: float, inputs: int, outputs: int) -> Ref:
+    def _weight(self, found: Operands, alpha: float, inputs: int, outputs: int) -> Ref:
         """The layer's weights: (outputs, inputs), or (blocks * outputs, inputs, 1, 1)."""
         order = [found.weight_labels.index(label) for label in (*found.blocks, *found.rows, *found.cols)]
         shape = (-1, inputs, 1, 1) if found.blocks else (outputs, inputs)

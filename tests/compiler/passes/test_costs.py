@@ -78,10 +78,10 @@ class Recurrent(nn.Module):
 def test_recurrent_macs_by_hand(kind: type[nn.RNNBase], gates: int, bidirectional: bool) -> None:
     model = Recurrent(kind, batch_first=True, bidirectional=bidirectional).eval()
     graph = compile_model(model, torch.zeros(2, 5, 3), targets.get("mzi16"), stop_after="place").graph
-    (node,) = [node for node in graph.nodes if node.origin.path == "rnn" and macs(node, graph)]
+    counted = [macs(node, graph) for node in graph.nodes if node.origin.path.startswith("rnn")]
     ways = 2 if bidirectional else 1
     first, second = gates * 4 * (3 + 4), gates * 4 * (4 * ways + 4)
-    assert macs(node, graph) == 5 * ways * (first + second)
+    assert sum(counted) == 5 * ways * (first + second)
 
 
 @pytest.mark.parametrize(

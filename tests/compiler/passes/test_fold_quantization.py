@@ -242,3 +242,32 @@ def test_a_network_quantized_by_torchao() -> None:
     assert all("int8 weights, scale kept; input range from its quantizer" in step.reason for step in body.matrix_steps)
     want, got = converted(x), run(body, (x,), ideal=True)
     assert float(((got - want).abs().max() / want.abs().max()).detach()) < 1e-5
+
+
+class FakeQuantized(nn.Module):
+    """What quantization-aware training runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(12, 5)
+        self.register_buffer("scales", torch.rand(5) * 0.01 + 0.001)
+        self.register_buffer("zeros", torch.zeros(5, dtype=torch.int32))
+        self.register_buffer("scale", torch.tensor(0.02))
+        self.register_buffer("zero", torch.tensor(0, dtype=torch.int32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight = torch.fake_quantize_per_channel_affine(self.fc.weight, self.scales, self.zeros, 0, -127, 127)
+        return nn.functional.linear(
+            torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero, -127, 127), weight, self.fc.bias
+        )
+
+
+def test_fake_quantizers_give_ranges_too() -> None:
+    model, x = FakeQuantized().requires_grad_(False).eval(), torch.randn(4, 12)
+    body = compile_model(model, x, STATIC).body
+    assert body is not None
+    (step,) = body.matrix_steps
+    assert step.reason == "constant 5 x 12 weights; input range from its quantizer"
+    assert body.banks[step.bank].columns["input_full_scale"][0] == pytest.approx(127.5 * 0.02)
+    torch.testing.assert_close(run(body, (x,), ideal=True), model(x), rtol=1e-5, atol=1e-5)
