@@ -1,9 +1,21 @@
 """When blocks of cells pay, and how large they should be: a model of time, by counts.
 
-On a CPU they never do: the cell kernels need 24 flops a cell and sample and reach nine tenths of what one core can,
-blocks need 32 and more. ``benchmarks/blocked.py`` on two cores (float32, blocks of the best side): 0.3 to 0.5 of the
-kernels' speed. So "auto" leaves them to GPUs, where the kernels wait for memory and at a barrier behind every window
-while products run near the peak.
+On a CPU they never do: the cell kernels need 24 flops a cell and sample and come close to what a core can; blocks
+need 32, more at the edges, and their products are small. ``benchmarks/blocked.py``, two cores shared with others,
+float32, processor time of the kernels over that of blocks, there / with gradients:
+
+====== ====== =========== =========== =========== ===========
+ports  batch  k = 4       8           16          32
+====== ====== =========== =========== =========== ===========
+64     512    0.23 / 0.24 0.26 / 0.30 0.29 / 0.32 0.29 / 0.30
+64     4096   0.24 / 0.27 0.31 / 0.35 0.33 / 0.36 0.30 / 0.35
+256    128    0.16 / 0.19 0.19 / 0.23 0.22 / 0.27 0.20 / 0.25
+256    512    0.15 / 0.23 0.24 / 0.33 0.28 / 0.38 0.26 / 0.38
+256    4096   0.21 / 0.25 0.29 / 0.37 0.36 / 0.40 0.35 / 0.43
+====== ====== =========== =========== =========== ===========
+
+So "auto" leaves them to GPUs, where the kernels wait for memory and at a barrier behind every window while products
+run near the peak.
 
 NOT MEASURED ON A GPU: the numbers of ``GPU`` are those of an H100's data sheet and estimates, named as such.
 """
