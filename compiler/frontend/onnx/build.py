@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -22,7 +23,7 @@ from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step
 from .node import NodeContext
 from .order import check_nesting, leading_to, ordered, reads
 from .registry import Entry, lookup
-from .schema import check_node, schema_of
+from .schema import check_node, has_function, schema_of
 from .tensors import sparse_tensor_of, tensor_of
 
 MAX_DEPTH = 64
@@ -189,7 +190,7 @@ class Builder:
             if entry is None:
                 raise CaptureError(complaint("the operator cannot compute with types that torch lacks", where=where))
         if entry is None:
-            body = function_body(node, schema, opset, opsets)
+            body = function_body(schema, opset)
             if body is not None:
                 self._inline(body, node, name, opsets, scope, depth, where)
                 return
@@ -412,17 +413,16 @@ def substituted(node: NodeProto, given: Mapping[str, AttributeProto], missing: I
     return copy
 
 
-def function_body(
-    node: NodeProto, schema: defs.OpSchema | None, opset: int, opsets: Mapping[str, int]
-) -> FunctionProto | None:
+def function_body(schema: defs.OpSchema | None, opset: int) -> FunctionProto | None:
     """The body that the operator's schema gives, where it has one that needs no types."""
-    if schema is None or not schema.has_function:
+    if schema is None or not has_function(schema):
         return None
-    versions = [version for version in schema.function_opset_versions if version <= max(opset, schema.since_version)]
+    source: Any = schema  # the package's stubs leave these methods out
+    versions = [version for version in source.function_opset_versions if version <= max(opset, schema.since_version)]
     if not versions:
         return None
     body = FunctionProto()
-    body.ParseFromString(schema.get_function_with_opset_version(max(versions)))
+    body.ParseFromString(source.get_function_with_opset_version(max(versions)))
     for key, spec in schema.attributes.items():
         if spec.default_value.type != AttributeProto.UNDEFINED and key not in {a.name for a in body.attribute_proto}:
             body.attribute_proto.append(spec.default_value)

@@ -13,6 +13,7 @@ from onnx import defs
 
 from .load import NEWEST_OPSET
 from .registry import entries, known_rule, lookup
+from .schema import has_function
 
 DOMAINS = {
     "": "ai.onnx",
@@ -104,7 +105,7 @@ def _row(domain: str, name: str, schemas: dict[int, defs.OpSchema]) -> Row:
 def _how(domain: str, name: str, version: int, schema: defs.OpSchema) -> str:
     if lookup(domain, name, version) is not None:
         return "torch"
-    if schema.has_function:
+    if has_function(schema):
         return "inlined"
     return "reference" if _in_reference(domain, name, version) else "refused"
 

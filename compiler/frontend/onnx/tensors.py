@@ -18,7 +18,7 @@ from .external import external_array
 MAX_BYTES = 2**36
 """Largest tensor that a declared shape may ask for; its data must be there as well."""
 
-_FIELDS = {
+_FIELDS: dict[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.COMPLEX64: "float_data",
     TensorProto.DOUBLE: "double_data",
@@ -110,7 +110,7 @@ def unpacked(flat: torch.Tensor, code: int, count: int) -> torch.Tensor:
 def _from_fields(
     proto: TensorProto, dtype: torch.dtype, shape: tuple[int, ...], count: int, where: str
 ) -> torch.Tensor:
-    field = _FIELDS.get(proto.data_type, "int32_data")
+    field = _FIELDS.get(int(proto.data_type), "int32_data")
     length = len(getattr(proto, field))
     needed = 2 * count if proto.data_type in _COMPLEX else count
     if proto.data_type in NARROW:

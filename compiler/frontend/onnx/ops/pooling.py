@@ -84,6 +84,7 @@ def max_pool(node: NodeContext, x: Tensor) -> tuple[Tensor, ...]:
     pool, ceil = _MAX[rank], bool(node.get("ceil_mode", 0))
     if shape.native:
         pads: list[Any] = [0] * rank
+        within = list(x.shape[2:])
         result = pool(
             x, shape.kernel, shape.strides, shape.before, shape.dilations, ceil_mode=ceil, return_indices=positions
         )
@@ -91,12 +92,11 @@ def max_pool(node: NodeContext, x: Tensor) -> tuple[Tensor, ...]:
         pads = shape.before
         padded = F.pad(x, shape.pads(True), value=_lowest(x.dtype))
         result = pool(padded, shape.kernel, shape.strides, 0, shape.dilations, return_indices=positions)
-        x_sizes = list(padded.shape[2:])
+        within = list(padded.shape[2:])
     if not positions:
         return (result,)
     values, flat = result
     sizes = list(x.shape[2:])
-    within = sizes if shape.native else x_sizes
     coordinates = []
     for axis in range(rank - 1, -1, -1):
         coordinates.insert(0, flat % within[axis] - pads[axis])

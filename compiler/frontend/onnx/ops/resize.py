@@ -42,7 +42,7 @@ def _upsampled(node: NodeContext, x: Tensor, scales: list[Any]) -> Tensor:
     sizes = [_scaled(size, scale) for size, scale in zip(x.shape, scales, strict=True)]
     node.check_size(sizes)
     mode = {"bilinear": "linear", "trilinear": "linear"}.get(node["mode"], node["mode"])
-    plan = _Plan(node, mode, "asymmetric", "floor")
+    plan = _Plan(node, str(mode), "asymmetric", "floor")
     return plan.resized(x, list(range(x.ndim)), scales, sizes, None)
 
 

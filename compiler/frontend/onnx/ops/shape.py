@@ -138,8 +138,9 @@ def transpose(node: NodeContext, x: Tensor) -> Tensor:
 
 
 @operator("Concat")
-def concat(node: NodeContext, *values: Tensor) -> Tensor:
-    axis = node.axis(node.get("axis", 1), values[0].ndim)
+def concat(node: NodeContext, first: Tensor, *rest: Tensor) -> Tensor:
+    values = (first, *rest)
+    axis = node.axis(node.get("axis", 1), first.ndim)
     return torch.cat(values, axis) if len(values) > 1 else values[0]
 
 

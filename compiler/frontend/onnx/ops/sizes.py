@@ -219,14 +219,14 @@ def concat(node: NodeContext, *values: Known) -> Any:
 
 @known("Slice")
 def slice_(node: NodeContext, data: Known, *rest: Known | None) -> Any:
-    if node.since < 10:
-        starts, ends, axes = node["starts"], node["ends"], node["axes"]
-        steps = None
-    else:
+    starts: Any = node["starts"]
+    ends: Any = node["ends"]
+    axes: Any = node["axes"]
+    steps: Any = None
+    if node.since >= 10:
         if any(item is not None and not item.is_concrete for item in rest):
             return NotImplemented
-        lists = [item.tolist() if item is not None else None for item in (*rest, None, None)[:4]]
-        starts, ends, axes, steps = lists
+        starts, ends, axes, steps = (None if item is None else item.tolist() for item in (*rest, None, None)[:4])
     axes = list(range(len(starts))) if axes is None else axes
     steps = [1] * len(starts) if steps is None else steps
     if 0 in steps:
