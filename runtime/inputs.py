@@ -16,7 +16,7 @@ from .values import DTYPES, Dim
 Ranges = Mapping[str, tuple[int, int | None]]
 
 
-def arrange(specs: Sequence[InputSpec], inputs: Sequence[object], named: Mapping[str, object]) -> list[object]:
+def arrange(specs: Sequence[InputSpec], inputs: Sequence[object], named: Mapping[str, object]) -> list[Any]:
     """Inputs by position and by name, in the order of ``specs``.
 
     Args:
@@ -24,6 +24,9 @@ def arrange(specs: Sequence[InputSpec], inputs: Sequence[object], named: Mapping
         inputs: inputs by position; tuples, lists and dicts are taken apart in order. None stands for an input that
             was not there when the model was compiled.
         named: inputs by name; where a model's input is a tuple, list or dict of tensors, its name stands for them all.
+
+    Returns:
+        One value for each input, not checked for being a tensor that fits: :func:`check_inputs` does that.
 
     Raises:
         InputError: a name that the program does not have, or an input that is given twice or not at all.
@@ -46,7 +49,7 @@ def arrange(specs: Sequence[InputSpec], inputs: Sequence[object], named: Mapping
     if unknown:
         raise InputError(complaint("no input of that name", got=unknown[0], allowed=wanted))
     rest = iter(leaves)
-    ordered: list[object] = []
+    ordered: list[Any] = []
     for spec in specs:
         value = values.get(spec.name)
         value = next(rest, None) if value is None else value

@@ -7,6 +7,7 @@ import re
 from collections import namedtuple
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sympy
 import torch
@@ -337,7 +338,8 @@ def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
     """The sizes that make a symbolic dimension ``dim`` come out as ``value``, where it has one unknown."""
     if dim.isidentifier():
         return {} if dim in known else {dim: value}
-    expression = sympy.sympify(dim, locals={name: sympy.Symbol(name) for name in _NAME.findall(dim)})
+    symbols: dict[str, Any] = {name: sympy.Symbol(name) for name in _NAME.findall(dim)}
+    expression: Any = sympy.sympify(dim, locals=symbols)
     unknown = [symbol for symbol in expression.free_symbols if str(symbol) not in known]
     if len(unknown) != 1:
         return {}
