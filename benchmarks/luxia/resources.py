@@ -49,6 +49,7 @@ def measure(ports: int, batch: int, reference: bool, repeats: int, batches: int 
                 turns = [(ours.ask("epoch"), theirs.ask("epoch", batches=batches)) for _ in range(repeats)]
                 line["epoch_s"] = statistics.median(mine["seconds"] for mine, _ in turns)
                 line["reference_s"] = statistics.median(its["seconds"] / its["share"] for _, its in turns)
+                line["reference_system_s"] = statistics.median(its["system_seconds"] / its["share"] for _, its in turns)
                 line["ratio"] = line["reference_s"] / line["epoch_s"]
                 line["reference_share"] = turns[0][1]["share"]
                 line["reference_mb"] = theirs.ask("memory")["peak_mb"]

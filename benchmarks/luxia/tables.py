@@ -99,14 +99,19 @@ def resource_table(found: Records) -> str:
     for name in sorted(found["epoch"], key=lambda name: tuple(map(int, name.split("x")))):
         line = found["epoch"][name]
         seconds, gigabytes = RESOURCES.get(name, (None, None))
-        scaled = "" if line.get("reference_share", 1) == 1 else f" (of {100 * line['reference_share']:.0f} % of it)"
+        remarks = []
+        if line.get("reference_share", 1) != 1:
+            remarks.append(f"from {100 * line['reference_share']:.0f} % of it")
+        if line.get("reference_system_s", 0) > 0.1 * line.get("reference_s", 0):
+            remarks.append(f"{_number(line['reference_system_s'])} of it the system's")
+        remark = f" ({', '.join(remarks)})" if remarks else ""
         rows.append(
             [
                 str(line["N"]),
                 str(line["batch"]),
                 _number(line["epoch_s"]),
                 _number(line["memory_mb"]),
-                _number(line.get("reference_s")) + scaled,
+                _number(line.get("reference_s")) + remark,
                 _number(line.get("ratio")),
                 _number(line.get("reference_mb")),
                 _number(line["forward_gflops"]),

@@ -44,7 +44,7 @@ FOUND = {
     "machine": {"threads": 2},
     "epoch": {
         "800x512": {**EPOCH, "note": "", "reference_s": 20.0, "ratio": 16.2, "reference_mb": 12600.0}
-        | {"reference_share": 512 / 1257},
+        | {"reference_share": 512 / 1257, "reference_system_s": 7.5},
         "100x64": {**EPOCH, "N": 100, "batch": 64, "note": "shared"},
     },
     "memory": {
@@ -57,7 +57,8 @@ FOUND = {
 def test_resource_table_is_in_order_and_says_what_was_scaled():
     lines = tables.resource_table(FOUND).splitlines()
     assert lines[2] == "| 100 | 64 | 1.23 | 130 |  |  |  | 50 | 46 % |  |  |"
-    assert lines[3] == "| 800 | 512 | 1.23 | 130 | 20 (of 41 % of it) | 16.2 | 12,600 | 50 | 46 % | 30.9 | 16 |"
+    remark = "from 41 % of it, 7.5 of it the system's"
+    assert lines[3] == f"| 800 | 512 | 1.23 | 130 | 20 ({remark}) | 16.2 | 12,600 | 50 | 46 % | 30.9 | 16 |"
 
 
 def test_memory_table_splits_the_peak():

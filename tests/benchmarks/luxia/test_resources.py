@@ -18,6 +18,7 @@ def test_a_worker_trains_and_counts_its_memory(engine):
     assert whole["share"] == 1.0
     assert part["share"] == 512 / SAMPLES[0]
     assert min(whole["seconds"], part["seconds"]) > 0
+    assert 0 <= whole["system_seconds"] < 2 * whole["seconds"] + 1
     # two meshes of windows of 32, 31 and 32 cells, two phases a cell and a screen
     phases = 2 * (2 * (32 + 31 + 32) + 64)
     assert found["state_mb"] == pytest.approx(3 * 4 * phases / 1e6)
@@ -50,7 +51,11 @@ class Fake:
         self.asked.append((self.engine, what, batches))
         share = 1.0 if batches is None else min(1.0, batches * self.batch / 1257)
         return {
-            "epoch": {"seconds": 1.0 if self.engine == "cpu" else 10.0 * share, "share": share},
+            "epoch": {
+                "seconds": 1.0 if self.engine == "cpu" else 10.0 * share,
+                "share": share,
+                "system_seconds": share,
+            },
             "memory": {"peak_mb": 100.0 if self.engine == "cpu" else 10_000.0, "state_mb": 60.0},
             "speed": {"forward_gflops": 40.0, "backward_gflops": 30.0, "sgemm_gflops": 80.0},
         }[what]
@@ -67,6 +72,7 @@ def test_the_reference_is_measured_in_turns_and_scaled(fake, batches):
     line = resources.measure(800, 512, True, 2, batches)
     assert (line["epoch_s"], line["memory_mb"], line["reference_mb"], line["of_sgemm"]) == (1.0, 100.0, 10_000.0, 0.5)
     assert line["ratio"] == pytest.approx(10.0)
+    assert line["reference_system_s"] == pytest.approx(1.0)
     assert line["reference_share"] == (1.0 if batches is None else 512 / 1257)
     epochs = [engine for engine, what, _ in Fake.asked if what == "epoch"]
     # one of each to begin with, which does not count
