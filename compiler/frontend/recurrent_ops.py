@@ -1,9 +1,9 @@
 """Recurrent layers as one op while a model is traced.
 
 To a tracer, ``aten.lstm.input`` and its kin are loops: the number of time steps becomes a constant, and tracing takes
-as long as the sequence. Inside :func:`whole_loops`, ``nn.LSTM``, ``nn.GRU`` and ``nn.RNN`` call ops of the library
-``lightloom`` instead, which have the same arguments and tell their shapes without running; the graph calls them
-by their ATen names again.
+as long as the sequence. Inside :func:`whole_loops`, ``nn.LSTM``, ``nn.GRU``, ``nn.RNN`` and ``torch.lstm`` and its kin
+call ops of the library ``lightloom`` instead, which have the same arguments and tell their shapes without running;
+the graph calls them by their ATen names again.
 """
 
 from __future__ import annotations
@@ -98,12 +98,18 @@ def _refuse_packing(*args: Any) -> Any:
 
 @contextmanager
 def whole_loops() -> Iterator[None]:
-    """Recurrent modules called inside are traced as one op; packing sequences raises CaptureError."""
-    places = [(module, module._VF) for module in (rnn, packing) if not isinstance(module._VF, _Functions)]
-    for module, functions in places:
-        module._VF = _Functions(functions)  # type: ignore[assignment]
+    """Recurrent layers called inside are traced as one op; packing sequences raises CaptureError."""
+    places: list[tuple[Any, str]] = [(rnn, "_VF"), (packing, "_VF")]
+    kept = [(module, name, getattr(module, name)) for module, name in places]
+    kept += [(torch, kind, getattr(torch, kind)) for kind in _KINDS]
+    if isinstance(rnn._VF, _Functions):  # a trace within a trace
+        yield
+        return
+    functions = _Functions(rnn._VF)
+    for module, name, _ in kept:
+        setattr(module, name, functions if name == "_VF" else getattr(functions, name))
     try:
         yield
     finally:
-        for module, functions in places:
-            module._VF = functions  # type: ignore[attr-defined]
+        for module, name, found in kept:
+            setattr(module, name, found)

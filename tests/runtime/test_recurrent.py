@@ -21,6 +21,7 @@ from lightloom.runtime.program import ProgramBody, RecurrentStep
 from lightloom.runtime.recurrent import gates, windows
 from lightloom.runtime.recurrent_dealing import Host, Places
 from lightloom.runtime.schedule import EventKind, Schedule
+from lightloom.whatif import what_if
 
 NOISE = {"detection.noise": True, "detection.launch_power_w": 1e-6}
 LAYERS = {
@@ -177,6 +178,37 @@ def test_a_time_step_that_runs_ahead_is_found(kind: str) -> None:
         replace(schedule, **shorter).verify(body)
     with pytest.raises(VerifyError, match="out of turn"):
         Runner(body, schedule=lambda batch: replace(schedule, **shorter)).run((sequences(2),), executor="step")
+
+
+def test_reports_know_the_loop() -> None:
+    torch.manual_seed(0)
+    compiled = ll.compile(layer("projected"), sequences(4), target="mzi16")
+    rows = {op.path: op for op in compiled.explain().ops}
+    loop = rows["weight_hh_l0"]
+    assert (loop.op, loop.where) == ("lstm (recurrent)", "chip")
+    assert loop.macs == 6 * (72 * 7 + 7 * 18)
+    reuse = {bank.bank: bank.vectors_per_sample for bank in compiled.explain().layers}
+    assert reuse["weight_hh_l0"] == reuse["weight_hr_l0_reverse"] == 6
+    step = loops(compiled.body)[0].name
+    tiles = [name for name, data in compiled.graph("tile").nodes(data=True) if data["kind"] == "tile"]
+    assert {f"{step}[0,0,0]", f"{step}[0,4,0]", f"{step}.projection[0,0,1]"} <= set(tiles)
+    bank = compiled.graph("bank").nodes[step]
+    assert bank["kind"] == "recurrent"
+    assert bank["tiles"] == 5 + 2
+    assert bank["end_s"] - bank["start_s"] > 6 * compiled.target.timing.pipeline_latency_s
+    energy = compiled.energy.run.by_row()
+    assert energy[step] > 0
+    assert "lstm loop backwards in time" in compiled.dump()
+    assert step in compiled.report()
+
+
+def test_what_if_changes_the_chip_under_the_loop() -> None:
+    x = sequences(3)
+    chip = ll.targets.get("mzi16")
+    coarse = {"encoding.dac_bits": 5, "mesh.phase_bits": 7}
+    changed = what_if(ll.compile(layer("projected"), x, target=chip), coarse)
+    anew = ll.compile(layer("projected"), x, target=chip.with_(coarse))
+    assert torch.equal(changed(x)[0], anew(x)[0])
 
 
 def test_a_null_device_sees_every_window() -> None:
