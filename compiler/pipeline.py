@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -21,11 +22,13 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from ..runtime.calibrate import calibrate
-from ..runtime.errors import CompileError, complaint
-from ..runtime.program import BankSpec, ProgramBody, TileBank
+from ..runtime.errors import CompileError, LightloomWarning, complaint
+from ..runtime.latency import host_s
+from ..runtime.program import BankSpec, ProductStep, ProgramBody, TileBank
+from ..runtime.report.tables import si
 from ..runtime.targets import Target
 from .frontend import Captured, as_module, capture
-from .ir import Bank, Graph, show, verify
+from .ir import LL_OPS, Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
 from .passes.base import matches
 from .passes.costs import matrices_of
@@ -90,6 +93,20 @@ def compile_model(
         raise CompileError(complaint("compile needs a target", next_step="pass target='mzi64' or a Target"))
     if stop_after is not None and stop_after not in NAMES:
         raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
+    if options.dynamic_matmul not in ("host", "photonic"):
+        raise CompileError(
+            complaint("unknown place for dynamic products", where="dynamic_matmul", got=repr(options.dynamic_matmul),
+                      allowed="'host' or 'photonic'")
+        )  # fmt: skip
+    if options.dynamic_matmul == "photonic" and target.encoding.scale == "static":
+        raise CompileError(
+            complaint(
+                "dynamic products have no static range to encode with",
+                where="dynamic_matmul",
+                got=f"target {target.name} with encoding.scale = 'static'",
+                next_step="take encoding.scale = 'per_vector', or dynamic_matmul='host'",
+            )
+        )
     if stop_after is None:
         _check_calibration(target, options, calibration)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
@@ -131,11 +148,31 @@ def compile_model(
         start = time.perf_counter()
         body = calibrate(body, calibration, keep=bank_ranges(graph))
         run.pass_s["calibrate"] = time.perf_counter() - start
+    _tell_dynamic(body)
     if options.fewer_moves:
         start = time.perf_counter()
         body = fewer_moves(body)
         run.pass_s["fewer_moves"] = time.perf_counter() - start
     return Compilation(body, graph, run.pass_s, captured)
+
+
+def _tell_dynamic(body: ProgramBody) -> None:
+    """Say what products of two computed values cost on the chip: it is rarely what one hopes for."""
+    steps = [step for step in body.steps if isinstance(step, ProductStep)]
+    if not steps:
+        return
+    tiles = sum(body.banks[step.bank].spec.tiles for step in steps)
+    timing, cores = body.target.timing, body.target.mesh.cores
+    factors = sum(body.costs[step.name].elements for step in steps)
+    macs = sum(body.costs[step.name].macs for step in steps)
+    warnings.warn(
+        f"dynamic_matmul='photonic': {len(steps)} product(s) program {tiles} tiles anew for every sample. On {cores} "
+        f"core(s) that is {si(-(-tiles // cores) * timing.reconfigure_s, 's')} of reconfiguring and "
+        f"{si(host_s(body.target, 0, factors), 's')} of factorising on the host, for {si(macs, 'MACs', 3)} that the "
+        f"host itself would do in {si(host_s(body.target, macs, 0), 's')}.",
+        LightloomWarning,
+        stacklevel=4,
+    )
 
 
 def _is_tile(step: object) -> bool:
@@ -248,20 +285,24 @@ class _Run:
         targets: dict[str, Target] = {}
         for node in graph.nodes:
             for glob, changes in self.options.overrides.items():
-                if node.op in ("ll.mvm", "ll.recurrence") and matches(node.origin.path, glob):
+                if node.op in LL_OPS["mvm"] and matches(node.origin.path, glob):
                     for name in matrices_of(node):
                         targets[name] = _layer_target(targets.get(name, self.target), changes, glob)
         return targets
 
     def tile_passes(self, passes: tuple[TilePass, ...], graph: Graph) -> Graph:
         """Run consecutive tile passes over every bank, chunk by chunk."""
-        weights = {matrix.name: graph.store[matrix.weight] for matrix in graph.matrices}
+        weights = {matrix.name: graph.store[matrix.weight] for matrix in graph.matrices if not matrix.dynamic}
         total = sum(table.spec.tiles for table in graph.tables.values())
         done = 0
         tables: dict[str, TileBank] = {}
         seconds = {step.name: 0.0 for step in passes}
         snapshots: dict[str, list[Bank]] = {step.name: [] for step in passes}
         for name, bank in graph.tables.items():
+            if bank.spec.dynamic:  # its tiles are programmed at run time, by the same passes
+                bits = {"phase_bits": self.target.mesh.phase_bits, "attenuator_bits": self.target.mesh.attenuator_bits}
+                tables[name] = TileBank(replace(bank.spec, **bits), bank.columns)
+                continue
             target = self.layer_targets.get(name, self.target)
             spec = bank.spec
             for step in passes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from .runtime import targets
 from .runtime.errors import (
@@ -69,6 +69,7 @@ def compile(
     mesh_tolerance: float | None = 1e-8,
     pack: bool = True,
     fewer_moves: bool = False,
+    dynamic_matmul: Literal["host", "photonic"] = "host",
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
     dynamic_shapes: object = None,
@@ -91,6 +92,8 @@ def compile(
             an element of a mesh's unitary that is accepted; None takes the best found, and warns.
         pack: Let the small groups of grouped and depthwise convolutions share tiles. Intensity detection never packs:
             the shift that it needs would light the empty cells.
+        dynamic_matmul: ``photonic`` runs products of two computed values (the two of an attention) on tiles that are
+            factorised and programmed anew for every sample, and warns what that costs.
         fewer_moves: Of all settings that do the same, take those that move the phases least from tile to tile
             (meshes in the real gauge).
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
@@ -110,7 +113,7 @@ def compile(
     from .program import Program
 
     options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance, pack=pack)
-    options = replace(options, fewer_moves=fewer_moves)
+    options = replace(options, fewer_moves=fewer_moves, dynamic_matmul=dynamic_matmul)
     result = compile_model(
         model,
         example_inputs,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from .compiler.passes.schedule import schedule as build_schedule
+from .compiler.tiling import tile_weights
 from .runtime.artefact import load as load_body
 from .runtime.artefact import save as save_body
 from .runtime.device import PhotonicDevice
@@ -17,7 +18,7 @@ from .runtime.energy import EnergyReport, energy
 from .runtime.errors import InputError, LightloomError, complaint
 from .runtime.executor import Progress, Runner
 from .runtime.inputs import arrange
-from .runtime.program import MatrixStep, ProgramBody, RecurrentStep
+from .runtime.program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .runtime.report.explain import Explanation, explain
 from .runtime.report.text import report
 from .runtime.schedule import Schedule
@@ -41,7 +42,7 @@ class Program:
         self.body = body
         self.pass_s: Mapping[str, float] = dict(pass_s or {})
         """Seconds that each compiler pass took; empty for a loaded program."""
-        self._runner = Runner(body)
+        self._runner = Runner(body, tiler=tile_weights)
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Run on the simulated chip with seed 0. See :meth:`run`."""
@@ -192,6 +193,11 @@ def _show_steps(body: ProgramBody) -> str:
             values = ", ".join(map(show_name, (step.input, *step.states)))
             direction = "backwards in time" if step.reverse else "in time"
             lines.append(f"{head} {step.kind} loop {direction} over bank {banks} from {values} ({tiles} tiles)")
+        elif isinstance(step, ProductStep):
+            spec = body.banks[step.bank].spec
+            tiles = f"{spec.tiles} tiles of {spec.ports} ports programmed for every sample"
+            bank = show_name(step.bank, "@")
+            lines.append(f"{head} {show_name(step.left)} * {show_name(step.right)} on bank {bank} ({tiles})")
         elif isinstance(step, MatrixStep):
             bias = f" + {show_name(step.bias)}" if step.bias else ""
             spec = body.banks[step.bank].spec

@@ -16,7 +16,8 @@ from .banks import assembled_matrix, bank_mesh, effective_matrices
 from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
 from .geometry import blocks, output_shape, pad, store, vector_count
 from .layout import leading_positions, samples_back, samples_first
-from .program import ChipStep, Conv2dGeometry, MatrixStep, ProgramBody, RecurrentStep, TileBank
+from .products import Tiler, joined, no_tiler, per_sample
+from .program import ChipStep, Conv2dGeometry, MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
 from .recurrent import Recurrence, first_vector
 
 RecordObserver = Callable[[ChipStep, BankTables, ColumnRecord], None]
@@ -74,6 +75,7 @@ class BatchedMatrices:
         cache_bytes: most bytes of tables and matrices kept between runs.
         chip: the arithmetic of a bank, from the target by default.
         exact: tiles without quantization and errors, whatever the run says (for calibration).
+        tiler: makes the tiles of products of two computed values.
     """
 
     def __init__(
@@ -85,7 +87,9 @@ class BatchedMatrices:
         cache_bytes: int = 4 << 30,
         chip: Callable[[TileBank], ChipArithmetic] | None = None,
         exact: bool = False,
+        tiler: Tiler = no_tiler,
     ) -> None:
+        self.tiler = tiler
         self.body = body
         self.engine = engine
         self.block_bytes = block_bytes
@@ -126,6 +130,22 @@ class BatchedMatrices:
 
         work.finish(hidden, None if step.projection is None else project)
         return work.results(options.dtype)
+
+    def product(self, index: int, step: ProductStep, left: Tensor, right: Tensor, options: RunOptions) -> Tensor:
+        """The result of the product ``index`` of two computed values, sample by sample."""
+        spec, target = self.body.banks[step.bank].spec, self.body.target_for(step.bank)
+        left, right = left.to(options.dtype), right.to(options.dtype)
+        if options.ideal or self.exact:
+            return left @ right
+        parts: list[Tensor] = []
+        for sample, (x, weights) in enumerate(per_sample(step, left, right, options.samples, spec)):
+            bank = self.tiler(weights, spec, target)
+            found = effective_matrices(bank, target, seed=options.seed, bank_index=self._bank_index[step.bank])
+            tables = BankTables.build(bank, self._chip(bank), found.to(options.device), options.dtype)
+            first = sample * len(x)
+            y = forward(tables, x.contiguous(), seed=options.seed, stream=index, first_vector=first, engine=self.engine)
+            parts.append(y)
+        return joined(step, parts, left, spec)
 
     def _vectors(
         self, index: int, step: RecurrentStep, bank: str, x: Tensor, first: int, options: RunOptions

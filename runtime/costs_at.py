@@ -8,7 +8,7 @@ from math import prod
 
 from torch import Tensor
 
-from .program import HostStep, ProgramBody, RecurrentStep, Step, StepCost
+from .program import HostStep, ProductStep, ProgramBody, RecurrentStep, Step, StepCost
 from .sizes import evaluate
 from .values import TensorType, TupleType, ValueType
 
@@ -48,6 +48,8 @@ def _cost(body: ProgramBody, step: Step, sizes: Mapping[str, int], samples: int)
             return old
         vectors = total // samples
         return StepCost(old.macs // old.vectors * vectors, vectors, old.elements // old.vectors * vectors)
+    if isinstance(step, ProductStep):
+        return old  # its tiles are of fixed sizes, and only the samples vary
     total = _elements(step.type, sizes)
     if total is None or total % samples or not old.elements:
         return old

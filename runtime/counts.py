@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .meshes import tile_mesh
-from .program import BankSpec, HostStep, ProgramBody, RecurrentStep, StepCost, TileBank
+from .program import BankSpec, HostStep, ProductStep, ProgramBody, RecurrentStep, StepCost, TileBank
 from .targets.schema import MeshSpec, Target
 
 if TYPE_CHECKING:
@@ -178,6 +178,9 @@ def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
         if isinstance(step, HostStep):
             found[step.name] = StepCounts(Counts(), host_counts(cost, schedule.batch), 0.0, 0.0)
             continue
+        if isinstance(step, ProductStep):
+            found[step.name] = _product_counts(body, schedule, step, events)
+            continue
         kinds = schedule.kind[events]
         configures, streams = events[kinds == 0], events[kinds == 1]
         configuration, execution = Counts(), Counts()
@@ -200,6 +203,19 @@ def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
             float(seconds[streams].sum()),
         )
     return found
+
+
+def _product_counts(body: ProgramBody, schedule: Schedule, step: ProductStep, events: np.ndarray) -> StepCounts:
+    """Counts of a product of two computed values, whose tiles are counted on from sample to sample."""
+    seconds = schedule.end_s - schedule.start_s
+    kinds = schedule.kind[events]
+    configures, streams = events[kinds == 0], events[kinds == 1]
+    spec = body.banks[step.bank].spec
+    factors = host_counts(StepCost(0, 0, body.costs[step.name].elements), schedule.batch)
+    rows = schedule.tile[streams] % max(spec.tiles, 1)
+    execution = window_counts(body, step.bank, rows, schedule.vectors[streams]) + factors
+    times = (float(seconds[configures].sum()), float(seconds[streams].sum()))
+    return StepCounts(configure_counts(spec, len(configures)), execution, *times)
 
 
 def window_counts(body: ProgramBody, bank: str, tiles: np.ndarray, vectors: np.ndarray) -> Counts:

@@ -15,7 +15,8 @@ import numpy as np
 
 from .errors import InputError, complaint
 from .latency import host_s, stream_s
-from .program import MatrixStep, ProgramBody, RecurrentStep
+from .products import factor_s
+from .program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .recurrent import windows
 from .recurrent_dealing import Events, Host, Places, deal_loop
 from .schedule import COLUMNS, EventKind, Schedule
@@ -47,6 +48,8 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
             events = cores.run(banks[step.bank], tiles, ready, stream_s(body.target_for(step.bank), vectors))
             events["vectors"] = np.where(events["kind"] == EventKind.STREAM, vectors, 0)
             done[step.name] = float(events["end_s"].max(initial=ready))
+        elif isinstance(step, ProductStep):
+            events, done[step.name] = _product(body, step, batch, ready, cores, host, banks[step.bank])
         elif isinstance(step, RecurrentStep):
             events, done[step.name] = _loop(body, step, batch, ready, cores, host, banks)
         else:
@@ -71,6 +74,23 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
         lower_bound_s=min(lower_bound_s(body, batch), makespan),
         **{name: column[order] for name, column in columns.items()},
     )
+
+
+def _product(
+    body: ProgramBody, step: ProductStep, batch: int, ready_s: float, cores: _Cores, host: Host, bank: int
+) -> tuple[Events, float]:
+    """The events of a product of two computed values: factorising on the host, then every sample's tiles, all new."""
+    seconds = factor_s(body, step, batch)
+    start = host.append(ready_s, seconds)
+    vectors = body.costs[step.name].vectors
+    tiles = batch * body.banks[step.bank].spec.tiles if vectors else 0
+    factor = _event(EventKind.HOST, start, start + seconds)
+    # weights that depend on data: no core can be configured before the host is done
+    configured = start + seconds + cores.reconfigure_s
+    events = cores.run(bank, tiles, configured, stream_s(body.target_for(step.bank), vectors), fresh=True)
+    events["vectors"] = np.where(events["kind"] == EventKind.STREAM, vectors, 0)
+    joined = {name: np.concatenate([factor[name], events[name]]) for name in events}
+    return joined, float(joined["end_s"].max())
 
 
 def _loop(
@@ -125,7 +145,8 @@ def lower_bound_s(body: ProgramBody, batch: int) -> float:
 
     - the critical path, where a matrix of T tiles on C cores takes at least ``ceil(T / C)`` streams and
       the configurations between them on some core, and the first stream waits for a configuration; a
-      recurrent step takes this for each of its matrices and the gates at every time step;
+      recurrent step takes this for each of its matrices and the gates at every time step, and a product of two
+      computed values, whose tiles all wait for it, the factorisations;
     - all streams and the first configuration of every tile, shared evenly by the cores;
     - all host ops, one after the other.
     """
@@ -145,6 +166,13 @@ def lower_bound_s(body: ProgramBody, batch: int) -> float:
                 chip += tiles * stream + (0.0 if step.bank in seen else tiles * reconfigure)
                 seen.add(step.bank)
             done[step.name] = ready
+        elif isinstance(step, ProductStep):
+            factor = factor_s(body, step, batch)
+            host += factor
+            tiles = batch * body.banks[step.bank].spec.tiles if cost.vectors else 0
+            period = stream_s(body.target_for(step.bank), cost.vectors) + reconfigure
+            chip += tiles * period
+            done[step.name] = ready + factor + -(-tiles // mesh.cores) * period
         elif isinstance(step, RecurrentStep):
             times, vectors = windows(body, step, batch)
             gates = gates_s(body, step, batch)
@@ -202,9 +230,13 @@ class _Cores:
                     held[place] = place
         return order, held
 
-    def run(self, bank: int, tiles: int, ready_s: float, stream_s: float) -> Events:
-        """Deal a bank's tiles: those that a core holds stay on it, the others go where they start first."""
-        holders = np.flatnonzero((self.bank == bank) & (self.tile < tiles)) if tiles else np.empty(0, np.int64)
+    def run(self, bank: int, tiles: int, ready_s: float, stream_s: float, *, fresh: bool = False) -> Events:
+        """Deal a bank's tiles: those that a core holds stay on it, the others go where they start first.
+
+        ``fresh``: the tiles hold new weights, whatever a core holds.
+        """
+        known = tiles and not fresh
+        holders = np.flatnonzero((self.bank == bank) & (self.tile < tiles)) if known else np.empty(0, np.int64)
         kept = self.tile[holders]
         start = np.maximum(self.free_s[holders], ready_s)
         self.free_s[holders] = start + stream_s

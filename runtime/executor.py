@@ -18,7 +18,8 @@ from .device import PhotonicDevice
 from .errors import InputError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
-from .program import MatrixStep, ProgramBody, RecurrentStep, TileBank
+from .products import Tiler, no_tiler, product_counts
+from .program import MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
 from .recurrent import Recurrence, start
 from .recurrent_counts import loop_counts
 from .schedule import COLUMNS, Schedule
@@ -42,6 +43,7 @@ class Runner:
         cache_bytes: most bytes of tables kept between runs.
         schedule: batch size -> schedule, for the step executor; dealt to the target's cores by default.
         chip, exact: see :class:`.batched.BatchedMatrices`; for calibration.
+        tiler: makes the tiles of products of two computed values; a :class:`lightloom.Program` brings the compiler's.
 
     ``counts`` tells what the last run did.
     """
@@ -56,14 +58,22 @@ class Runner:
         schedule: Callable[[int], Schedule] | None = None,
         chip: Callable[[TileBank], ChipArithmetic] | None = None,
         exact: bool = False,
+        tiler: Tiler = no_tiler,
     ) -> None:
         self.body = body
         self.counts = Counts()
         self._block_bytes = block_bytes
         self._schedule = schedule
         self._matrices = BatchedMatrices(
-            body, engine=engine, block_bytes=block_bytes, cache_bytes=cache_bytes, chip=chip, exact=exact
+            body,
+            engine=engine,
+            block_bytes=block_bytes,
+            cache_bytes=cache_bytes,
+            chip=chip,
+            exact=exact,
+            tiler=tiler,
         )
+        self._tiler = tiler
 
     @torch.no_grad()
     def run(
@@ -121,6 +131,11 @@ class Runner:
                 result = self._matrices(index, step, x, bias, options)
                 values[step.name] = declared(step, result, options.dtype)
                 counts += self._matrices.counts(step, tuple(x.shape))
+            elif isinstance(step, ProductStep):
+                left, right = product_inputs(step, values)
+                result = self._matrices.product(index, step, left, right, options)
+                values[step.name] = declared(step, result, options.dtype)
+                counts += product_counts(body, step, options.samples)
             elif isinstance(step, RecurrentStep):
                 work = recurrence(body, step, values, options.dtype)
                 samples, times = work.x.shape[:2]
@@ -164,6 +179,8 @@ class Runner:
             options,
             fetch=fetch,
             begin=begin,
+            operands=product_inputs,
+            tiler=self._tiler,
             block_bytes=self._block_bytes,
             progress=progress,
         )
@@ -194,6 +211,15 @@ def matrix_input(body: ProgramBody, step: MatrixStep, values: Values) -> Tensor:
     check_input(tuple(x.shape), step.geometry, body.banks[step.bank].spec.cols, where)
     check_finite(x, f"values on the way into the chip became NaN or infinite (value {step.input!r})", where)
     return x
+
+
+def product_inputs(step: ProductStep, values: Values) -> tuple[Tensor, Tensor]:
+    """What a product of two computed values reads, checked: every element is finite."""
+    operands = (values[step.left], values[step.right])
+    for name, value in zip((step.left, step.right), operands, strict=True):
+        what = f"values on the way into the chip became NaN or infinite (value {name!r})"
+        check_finite(value, what, step.path or step.name)
+    return operands
 
 
 def recurrence(body: ProgramBody, step: RecurrentStep, values: Values, dtype: torch.dtype) -> Recurrence:

@@ -48,12 +48,16 @@ def leading_positions(body: ProgramBody) -> dict[str, int]:
 def samples_first(x: Tensor, before: int, samples: int) -> Tensor:
     """The input (..., cols) with samples outermost: (samples * positions, cols); see :func:`samples_back`."""
     cols = x.shape[-1]
+    if not samples:
+        return x.reshape(0, cols)
     return x.reshape(before, samples, -1, cols).transpose(0, 1).reshape(-1, cols)
 
 
 def samples_back(y: Tensor, before: int, samples: int, shape: tuple[int, ...]) -> Tensor:
     """Undo :func:`samples_first` on results (samples * positions, rows); ``shape`` is that of the input."""
     rows = y.shape[-1]
+    if not samples:
+        return y.reshape(*shape[:-1], rows)
     return y.reshape(samples, before, -1, rows).transpose(0, 1).reshape(*shape[:-1], rows)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from .banks import phase_words
 from .fixedpoint import phase_codes
 from .looping import bank_and_row
-from .program import HostStep, ProgramBody, RecurrentStep
+from .program import HostStep, ProductStep, ProgramBody, RecurrentStep
 from .schedule import EventKind, Schedule
 
 CHUNK = 256
@@ -54,11 +54,15 @@ def movement(body: ProgramBody, schedule: Schedule) -> Movement:
 
 
 def chains(body: ProgramBody, schedule: Schedule) -> Iterator[np.ndarray]:
-    """For every core the tiles that it is configured for, in order: int64 (configurations, 2), bank and table row."""
+    """For every core the tiles that it is configured for, in order: int64 (configurations, 2), bank and table row.
+
+    Tiles whose settings only a run knows are left out.
+    """
     rows = np.flatnonzero(schedule.kind == EventKind.CONFIGURE)
     place = _tiles(body, schedule, rows)
     for core in np.unique(schedule.core[rows]):
-        yield place[schedule.core[rows] == core]
+        chain = place[schedule.core[rows] == core]
+        yield chain[chain[:, 1] >= 0]
 
 
 def _tiles(body: ProgramBody, schedule: Schedule, rows: np.ndarray) -> np.ndarray:
@@ -71,6 +75,8 @@ def _tiles(body: ProgramBody, schedule: Schedule, rows: np.ndarray) -> np.ndarra
         if isinstance(step, RecurrentStep):
             pairs = [bank_and_row(body, step, int(tile)) for tile in found[own, 1]]
             found[own] = [(banks[name], row) for name, row in pairs]
+        elif isinstance(step, ProductStep):
+            found[own] = (banks[step.bank], -1)
         elif not isinstance(step, HostStep):
             found[own, 0] = banks[step.bank]
     return found

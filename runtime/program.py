@@ -30,7 +30,8 @@ class BankSpec:
     All-zero tiles are not in the table (``tiles < groups * grid_rows * grid_cols``).
     A part of packed small kernels is itself block-diagonal: ``blocks`` equal blocks of
     ``rows / blocks x cols / blocks`` weights, zeros elsewhere, so that neighbouring blocks share tiles.
-    ``layers``: windows of the meshes, where the family takes them as an option.
+    ``layers``: windows of the meshes, where the family takes them as an option. A ``dynamic`` bank has no weights
+    of its own: its tiles are programmed anew for every sample, with a matrix that the program computes.
     """
 
     name: str
@@ -44,6 +45,7 @@ class BankSpec:
     attenuator_bits: int | None = None
     blocks: int = 1
     layers: int | None = None
+    dynamic: bool = False
 
     @property
     def grid_rows(self) -> int:
@@ -213,7 +215,35 @@ class RecurrentStep:
         return (self.bank,) if self.projection is None else (self.bank, self.projection)
 
 
-ChipStep = MatrixStep | RecurrentStep
+@dataclass(frozen=True, slots=True)
+class ProductStep:
+    """A product of two computed values: one is programmed on tiles, sample by sample, the other streams through.
+
+    ``left`` (..., M, K) times ``right`` (..., K, N), with the same leading sizes, whose product is the samples times
+    the groups of ``bank``: dynamic, of N rows and K columns. For every sample the host factorises ``right``, the cores
+    are configured, and M vectors go through each tile. Yields (..., M, N).
+    """
+
+    name: str
+    bank: str
+    left: str
+    right: str
+    type: TensorType
+    path: str
+    reason: str
+
+    @property
+    def banks(self) -> tuple[str, ...]:
+        """The banks it streams through."""
+        return (self.bank,)
+
+    @property
+    def bias(self) -> None:
+        """It has none."""
+        return
+
+
+ChipStep = MatrixStep | RecurrentStep | ProductStep
 Step = HostStep | ChipStep
 
 
@@ -231,7 +261,8 @@ class StepCost:
 
     ``macs``: multiply-accumulates; ``vectors``: input vectors sent through the bank (0 on the host);
     ``elements``: output elements computed (0 for views and arithmetic on sizes). Of a recurrent step
-    ``vectors`` go through each of its banks, over all time steps, and ``elements`` are those of its gates.
+    ``vectors`` go through each of its banks, over all time steps, and ``elements`` are those of its gates. Of a
+    product of two computed values ``elements`` are the operations of the factorisations on the host.
     """
 
     macs: int

@@ -7,7 +7,8 @@ import numpy as np
 from .dealing import gates_s, loop_tiles
 from .errors import VerifyError, complaint
 from .latency import host_s, stream_s
-from .program import HostStep, MatrixStep, ProgramBody, RecurrentStep
+from .products import factor_s
+from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .recurrent import windows
 from .schedule import COLUMNS, EventKind, Schedule
 from .walk import reads
@@ -126,6 +127,9 @@ def _tiles_of_program(schedule: Schedule, body: ProgramBody) -> np.ndarray:
         if isinstance(step, HostStep):
             continue
         tile = schedule.tile[events].astype(np.int64)
+        if isinstance(step, ProductStep):  # every sample's tiles are others
+            found[events] = np.where(tile >= 0, sum(sizes.values()) + tile, -1)
+            continue
         before = 0
         for name in step.banks:
             own = (tile >= before) & (tile < before + sizes[name])
@@ -209,6 +213,8 @@ def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
     faults: list[str] = []
     if isinstance(step, RecurrentStep):
         return _loop(schedule, body, step, events)
+    if isinstance(step, ProductStep):
+        return _product(schedule, body, step, events)
     if isinstance(step, MatrixStep):
         vectors = schedule.batch * cost.vectors
         tiles = body.banks[step.bank].spec.tiles if vectors else 0
@@ -234,6 +240,31 @@ def _step(schedule: Schedule, body: ProgramBody, index: int) -> list[str]:
             faults.append(complaint("a host step is one host event", where=step.name, got=f"{len(events)} events"))
         expected = np.full(len(events), host_s(body.target, schedule.batch * cost.macs, schedule.batch * cost.elements))
     return faults + _lengths(schedule, step.name, events, expected)
+
+
+def _product(schedule: Schedule, body: ProgramBody, step: ProductStep, events: np.ndarray) -> list[str]:
+    """Factorised once, then every tile of every sample configured and streamed once, in this order."""
+    vectors = body.costs[step.name].vectors
+    tiles = schedule.batch * body.banks[step.bank].spec.tiles if vectors else 0
+    kinds = schedule.kind[events]
+    faults: list[str] = []
+    for kind in (EventKind.CONFIGURE, EventKind.STREAM):
+        if not np.array_equal(np.sort(schedule.tile[events[kinds == kind]]), np.arange(tiles)):
+            what = f"tiles of a product that are not {kind.name.lower()}d once each"
+            faults.append(complaint(what, where=step.name, allowed=f"tiles 0 to {tiles - 1}" if tiles else "none"))
+    factors = events[kinds == EventKind.HOST]
+    if len(factors) != 1:
+        faults.append(complaint("a product is factorised once", where=step.name, got=len(factors)))
+    elif (schedule.start_s[events[kinds != EventKind.HOST]] < schedule.end_s[factors[0]] * (1 - TOLERANCE)).any():
+        faults.append(complaint("a tile is configured before its weights are there", where=step.name))
+    if (schedule.vectors[events[kinds == EventKind.STREAM]] != vectors).any():
+        faults.append(complaint("a stream of the wrong vectors", where=step.name, allowed=str(vectors)))
+    seconds = (
+        body.target.timing.reconfigure_s,
+        stream_s(body.target_for(step.bank), vectors),
+        factor_s(body, step, schedule.batch),
+    )
+    return faults + _lengths(schedule, step.name, events, np.array(seconds)[kinds])
 
 
 def _lengths(schedule: Schedule, name: str, events: np.ndarray, expected: np.ndarray) -> list[str]:

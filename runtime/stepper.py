@@ -19,7 +19,9 @@ from .errors import VerifyError, complaint
 from .geometry import blocks, output_shape, store, vector_count
 from .layout import leading_positions, samples_back, samples_first
 from .looping import GEOMETRY, Loop, bank_and_row
-from .program import Conv2dGeometry, Geometry, HostStep, MatrixStep, ProgramBody, RecurrentStep
+from .product_work import ProductWork
+from .products import Tiler, factor_counts
+from .program import Conv2dGeometry, Geometry, HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .recurrent import Recurrence
 from .recurrent_counts import gate_counts
 from .schedule import EventKind, Schedule
@@ -29,6 +31,7 @@ from .walk import Values, declared, reads, run_host_step
 
 Fetch = Callable[[MatrixStep, Values], Tensor]
 Begin = Callable[[RecurrentStep, Values], Recurrence]
+Operands = Callable[[ProductStep, Values], tuple[Tensor, Tensor]]
 
 
 class Stepper:
@@ -38,7 +41,8 @@ class Stepper:
         body: the program.
         device: reserved for the run and released after it, whatever happens.
         options: of the run.
-        fetch: gets and checks the input of a matrix step. begin: the same for a recurrent step.
+        fetch: gets and checks the input of a matrix step. begin: the same for a recurrent step. operands: the same
+            for a product of two computed values, whose tiles ``tiler`` makes.
         block_bytes: largest window in bytes of im2col vectors.
         calibration: number of the calibration that requests carry.
         progress: called after each step with: steps done, steps in all, the step's layer path.
@@ -54,6 +58,8 @@ class Stepper:
         *,
         fetch: Fetch,
         begin: Begin,
+        operands: Operands,
+        tiler: Tiler,
         block_bytes: int = 16 << 20,
         calibration: int = 0,
         progress: Callable[[int, int, str], None] | None = None,
@@ -64,6 +70,8 @@ class Stepper:
         self.counts = Counts()
         self._fetch = fetch
         self._begin = begin
+        self._operands = operands
+        self._tiler = tiler
         self._block_bytes = block_bytes
         self._calibration = calibration
         self._progress = progress
@@ -75,7 +83,9 @@ class Stepper:
         self._drivers = {
             name: TileDriver(bank, body.target_for(name), options.ideal, options.dtype)
             for name, bank in body.banks.items()
+            if not bank.spec.dynamic
         }
+        self._products: dict[int, ProductWork] = {}
         self._work: dict[int, TileWork] = {}
         self._loops: dict[int, Loop] = {}
         self._done: set[int] = set()
@@ -113,6 +123,8 @@ class Stepper:
             self._host(index, step, values)
         elif kind == EventKind.CONFIGURE and isinstance(step, MatrixStep):
             self._configure(index, step.bank, tile, core)
+        elif isinstance(step, ProductStep):
+            self._product(kind, index, step, tile, core, vectors, values)
         elif isinstance(step, RecurrentStep):
             self._loop(kind, index, step, tile, core, vectors, values)
         elif kind == EventKind.STREAM and isinstance(step, MatrixStep):
@@ -127,6 +139,43 @@ class Stepper:
         self._configurations[core] = self._sequence + 1
         self._drivers[bank].configure(self.device, self._header(index, bank, tile, core, 0))
         self.counts += configure_counts(self.body.banks[bank].spec, 1)
+
+    def _product(
+        self, kind: EventKind, index: int, step: ProductStep, tile: int, core: int, vectors: int, values: Values
+    ) -> None:
+        """An event of a product of two computed values: the host factorises, then tile by tile of every sample."""
+        if kind == EventKind.HOST:
+            self._multiplied(index, step, values)
+            self.counts += factor_counts(self.body, step, self.options.samples)
+            return
+        product = self._products.get(index)
+        if product is None:
+            raise VerifyError(complaint("tiles of a product that nothing has factorised", where=step.path or step.name))
+        sample, row = product.place(tile)
+        driver, work = product.drivers[sample], product.works[sample]
+        if kind == EventKind.CONFIGURE:
+            self._configurations[core] = self._sequence + 1
+            driver.configure(self.device, self._header(index, step.bank, row, core, 0))
+            self.counts += configure_counts(product.spec, 1)
+            return
+        first = sample * work.vectors
+        self._stream(index, step.bank, GEOMETRY, row, core, work, vectors, first, driver)
+        if not product.left:
+            self._finish_product(index, step, values)
+
+    def _multiplied(self, index: int, step: ProductStep, values: Values) -> ProductWork:
+        """The work of a product, its operands ready."""
+        self._demand(reads(step), values)
+        left, right = (value.to(self.options.dtype) for value in self._operands(step, values))
+        spec, target = self.body.banks[step.bank].spec, self.body.target_for(step.bank)
+        self._products[index] = ProductWork(
+            step, left, right, self.options.samples, spec, target, self._tiler, self.options.ideal
+        )
+        return self._products[index]
+
+    def _finish_product(self, index: int, step: ProductStep, values: Values) -> None:
+        values[step.name] = declared(step, self._products.pop(index).result(), self.options.dtype)
+        self._leave(index, values)
 
     def _loop(
         self, kind: EventKind, index: int, step: RecurrentStep, tile: int, core: int, vectors: int, values: Values
@@ -182,6 +231,11 @@ class Stepper:
             if not work.left or not work.vectors:
                 self._finish(index, step, values)
                 return
+        elif isinstance(step, ProductStep):
+            product = self._products.get(index) or self._multiplied(index, step, values)
+            if not product.left or not any(work.vectors for work in product.works):
+                self._finish_product(index, step, values)
+                return
         elif isinstance(step, RecurrentStep):
             loop = self._looped(index, step, values)
             if loop.empty:
@@ -230,6 +284,7 @@ class Stepper:
         work: TileWork,
         vectors: int,
         first: int = 0,
+        driver: TileDriver | None = None,
     ) -> None:
         """Send every vector of a product, from index ``first`` on, through one tile, a window of a block at a time."""
         if vectors != work.vectors:
@@ -243,7 +298,7 @@ class Stepper:
                 )
             )
         bank = self.body.banks[name]
-        spec, driver = bank.spec, self._drivers[name]
+        spec, driver = bank.spec, driver or self._drivers[name]
         group, row, column = (int(bank.columns[name][tile]) for name in ("group", "row", "col"))
         low = column * spec.ports
         high = min(low + spec.ports, spec.cols)

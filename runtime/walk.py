@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .errors import LightloomError, VerifyError, complaint
 from .hostops import arguments, resolve
-from .program import HostStep, MatrixStep, ProgramBody, RecurrentStep, Step
+from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep, Step
 from .values import DTYPES, references
 
 
@@ -61,6 +61,8 @@ def reads(step: Step) -> tuple[str, ...]:
     """Names of the values that a step reads, one entry for each read."""
     if isinstance(step, MatrixStep):
         return (step.input,) if step.bias is None else (step.input, step.bias)
+    if isinstance(step, ProductStep):
+        return (step.left, step.right)
     if isinstance(step, RecurrentStep):
         return (step.input, *step.states) if step.bias is None else (step.input, *step.states, step.bias)
     kwargs = tuple(value for _, value in step.kwargs)

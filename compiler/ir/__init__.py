@@ -3,9 +3,10 @@
 from .graph import STAGES, Bank, Column, Graph, Matrix, Node, Origin, Placement, Value
 from .parse import ParseError, parse
 from .text import show
-from .verify import verify
+from .verify import LL_OPS, verify
 
 __all__ = [
+    "LL_OPS",
     "STAGES",
     "Bank",
     "Column",

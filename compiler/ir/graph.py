@@ -53,6 +53,7 @@ class Matrix:
     """A matrix that photonic ops multiply by: ``groups`` parts of ``rows x cols`` of one constant.
 
     Each part of a packed matrix is block-diagonal with ``blocks`` equal blocks; the constant holds only these.
+    The ``weight`` of a ``dynamic`` matrix is no constant but a computed value, one matrix for every sample.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Matrix:
     rows: int
     cols: int
     blocks: int = 1
+    dynamic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

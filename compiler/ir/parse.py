@@ -205,7 +205,8 @@ def _read_matrix(reader: _Reader) -> Matrix:
         blocks = reader.integer()
         reader.expect("blocks")
     reader.expect("of")
-    return Matrix(name, reader.name("%"), groups, rows, cols, blocks)
+    weight = reader.name("%")
+    return Matrix(name, weight, groups, rows, cols, blocks, dynamic=reader.accept("dynamic"))
 
 
 def _read_bank(reader: _Reader) -> Bank:

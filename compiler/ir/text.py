@@ -77,7 +77,8 @@ def _show_matrix(matrix: Matrix) -> str:
     size = f"{matrix.groups} x {matrix.rows} x {matrix.cols}"
     if matrix.blocks > 1:
         size += f" in {matrix.blocks} blocks"
-    return f"matrix {show_name(matrix.name, '@')}: {size} of {show_name(matrix.weight)}"
+    ending = " dynamic" if matrix.dynamic else ""
+    return f"matrix {show_name(matrix.name, '@')}: {size} of {show_name(matrix.weight)}{ending}"
 
 
 def _show_bank(bank: Bank) -> str:
@@ -96,6 +97,8 @@ def _show_bank(bank: Bank) -> str:
         fields.append(("blocks", spec.blocks))
     if spec.layers is not None:
         fields.append(("layers", spec.layers))
+    if spec.dynamic:
+        fields.append(("dynamic", True))
     head = ", ".join(f"{key}={show_arg(value)}" for key, value in fields)
     columns = ", ".join(
         f"{column.name}: {column.dtype}[{', '.join(map(str, column.shape))}]" for column in bank.columns

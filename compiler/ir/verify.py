@@ -15,9 +15,9 @@ from ...runtime.values import TensorType, TupleType, dtype_name, references
 from .graph import STAGES, Graph, Node
 
 LL_OPS = {
-    "nn": {"ll.linear", "ll.conv2d", "ll.convolution", "ll.recurrent"},
-    "mvm": {"ll.mvm", "ll.recurrence"},
-    "tile": {"ll.mvm", "ll.recurrence"},
+    "nn": {"ll.product", "ll.linear", "ll.conv2d", "ll.convolution", "ll.recurrent"},
+    "mvm": {"ll.mvm", "ll.recurrence", "ll.product"},
+    "tile": {"ll.mvm", "ll.recurrence", "ll.product"},
 }
 """The ops of our own that each stage may hold; ATen and ``py`` ops are allowed at every stage."""
 
@@ -108,6 +108,17 @@ def _node(graph: Graph, node: Node) -> Iterator[str]:
         yield from _mvm(graph, node)
     if node.op == "ll.recurrence":
         yield from _recurrence(graph, node)
+    if node.op == "ll.product" and graph.stage != "nn":
+        yield from _product(graph, node)
+
+
+def _product(graph: Graph, node: Node) -> Iterator[str]:
+    name = dict(node.kwargs).get("matrix")
+    matrix = next((matrix for matrix in graph.matrices if matrix.name == name), None)
+    if matrix is None or not matrix.dynamic:
+        yield f"%{node.name} multiplies by @{name}, which is not declared as dynamic"
+    elif not isinstance(node.type, TensorType) or node.type.shape[-1] != matrix.rows:
+        yield f"%{node.name} yields {node.type}, matrix @{matrix.name} has {matrix.rows} rows"
 
 
 def _recurrence(graph: Graph, node: Node) -> Iterator[str]:
@@ -149,7 +160,10 @@ def _matrices(graph: Graph) -> Iterator[str]:
     types = graph.types()
     for matrix in graph.matrices:
         kind = types.get(matrix.weight)
-        if not isinstance(kind, TensorType) or not kind.static:
+        if matrix.dynamic:
+            if not isinstance(kind, TensorType) or kind.shape[-2:] != (matrix.cols, matrix.rows):
+                yield f"dynamic matrix @{matrix.name}: its value %{matrix.weight} is {kind}"
+        elif not isinstance(kind, TensorType) or not kind.static:
             yield f"matrix @{matrix.name}: its weight %{matrix.weight} is not a constant"
         elif matrix.blocks < 1 or matrix.rows % matrix.blocks or matrix.cols % matrix.blocks:
             yield f"matrix @{matrix.name}: {matrix.rows} x {matrix.cols} has no {matrix.blocks} equal blocks"

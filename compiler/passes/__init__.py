@@ -6,6 +6,7 @@ from .base import GraphPass, Options, Pass, TilePass
 from .canonicalize import Canonicalize
 from .dead_code import RemoveDeadCode
 from .decompose import Decompose
+from .dynamic_products import DynamicProducts
 from .emit import emit
 from .expand_recurrent import ExpandRecurrent
 from .fold_batch_norm import FoldBatchNorm
@@ -28,21 +29,35 @@ def table(options: Options) -> tuple[Pass, ...]:
         FoldConstants(),
         FoldQuantization(options),
         SpellProducts(),
+        DynamicProducts(options),
         ExpandRecurrent(options),
         FoldBatchNorm(),
         RemoveDeadCode(),
         Place(options),
         Lower(options),
         Tile(),
-        Shift(),
-        Decompose(),
-        ProgramMeshes(options),
-        Quantize(),
-        Ranges(),
+        *tile_passes(options),
     )
+
+
+def tile_passes(options: Options) -> tuple[TilePass, ...]:
+    """The passes over tile tables alone, in order."""
+    return (Shift(), Decompose(), ProgramMeshes(options), Quantize(), Ranges())
 
 
 NAMES = ("capture", *(step.name for step in table(Options())))
 """Names of the passes, for ``stop_after``."""
 
-__all__ = ["NAMES", "GraphPass", "Options", "Pass", "TilePass", "cut", "describe", "emit", "grid", "table"]
+__all__ = [
+    "NAMES",
+    "GraphPass",
+    "Options",
+    "Pass",
+    "TilePass",
+    "cut",
+    "describe",
+    "emit",
+    "grid",
+    "table",
+    "tile_passes",
+]

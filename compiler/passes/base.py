@@ -61,7 +61,8 @@ class Options:
     if an op that multiplies and accumulates must stay on the host. ``mesh_tolerance``: the largest error of an
     element of a mesh's unitary that is accepted where phases are searched for (families without an analytic rule);
     None takes the best that is found. ``pack``: small groups of a convolution share tiles
-    (under coherent detection).
+    (under coherent detection). ``dynamic_matmul``: where products of two computed values run, ``host`` or
+    ``photonic``.
     """
 
     exclude: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class Options:
     mesh_tolerance: float | None = 1e-8
     fewer_moves: bool = False
     pack: bool = True
+    dynamic_matmul: str = "host"
 
 
 def matches(path: str, glob: str) -> bool:

@@ -32,7 +32,7 @@ _BILINEAR = {"aten.bilinear.default"}
 _ATTENTION = {"aten.scaled_dot_product_attention.default"}
 _RECURRENT = {f"aten.{kind}.input" for kind in GATES}
 _CELLS = {f"aten.{kind}_cell.default" for kind in GATES}
-_LOOPS = {"ll.recurrent", "ll.recurrence"}
+_LOOPS = {"ll.recurrent", "ll.recurrence", "ll.product"}
 MAC_OPS = frozenset.union(
     frozenset({"ll.mvm"}), _LINEAR, _CONVOLUTIONS, _TRANSPOSED, PRODUCTS, CHAINS, _ATTENTION, _RECURRENT, _CELLS,
     _LOOPS, _BILINEAR,
@@ -114,6 +114,8 @@ def macs(node: Node, graph: Graph) -> int:
     if node.op == "ll.mvm":
         matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))
         return elements(node.type, sizes) * matrix.cols // matrix.blocks
+    if node.op == "ll.product":
+        return elements(node.type, sizes) * operands[0][-1]
     if node.op in _RECURRENT:
         return _recurrent(node, types, sizes)
     if node.op in _CELLS:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...runtime.errors import VerifyError
+from ...runtime.products import factor_cost
 from ...runtime.program import (
     Conv2dGeometry,
     Geometry,
@@ -14,6 +15,7 @@ from ...runtime.program import (
     InputSpec,
     LinearGeometry,
     MatrixStep,
+    ProductStep,
     ProgramBody,
     RecurrentStep,
     Step,
@@ -83,6 +85,8 @@ def _step(node: Node) -> Step:
     reason = node.placement.reason if node.placement else ""
     if node.op == "ll.recurrence":
         return _loop(node, reason)
+    if node.op == "ll.product":
+        return _product(node, reason)
     if node.op != "ll.mvm":
         op = node.op.removeprefix("aten.")
         return HostStep(node.name, op, node.args, node.kwargs, node.type, node.origin.path, reason)
@@ -99,6 +103,14 @@ def _step(node: Node) -> Step:
         node.origin.path,
         reason,
     )
+
+
+def _product(node: Node, reason: str) -> ProductStep:
+    left, right = node.args
+    if not isinstance(left, Ref) or not isinstance(right, Ref) or not isinstance(node.type, TensorType):
+        raise VerifyError(f"%{node.name}: an ll.product multiplies two tensors, got {left} and {right}.")
+    bank = str(node.attribute("matrix"))
+    return ProductStep(node.name, bank, left.name, right.name, node.type, node.origin.path, reason)
 
 
 def _loop(node: Node, reason: str) -> RecurrentStep:
@@ -135,6 +147,9 @@ def _cost(node: Node, graph: Graph, sizes: Sizes) -> StepCost:
     outputs = 0 if is_view(node.op) else elements(node.type, sizes)
     if node.op == "ll.recurrence":
         return StepCost(macs(node, graph), loop_vectors(node, sizes), gate_elements(node, graph))
+    if node.op == "ll.product":
+        spec = graph.tables[str(node.attribute("matrix"))].spec
+        return StepCost(macs(node, graph), outputs // (spec.groups * spec.rows), factor_cost(spec))
     if node.op != "ll.mvm":
         return StepCost(macs(node, graph), 0, outputs)
     matrix = next(m for m in graph.matrices if m.name == node.attribute("matrix"))

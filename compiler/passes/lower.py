@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from ...runtime.errors import VerifyError
 from ...runtime.targets import Target
-from ...runtime.values import Arg, Ref, ValueType
+from ...runtime.values import Arg, Ref, TensorType, ValueType
 from ..ir import Graph, Matrix, Node
 from .base import Options, matches
 from .constants import Constants
+from .costs import sample_sizes, shape
 from .host_convolutions import host_convolution
 from .lower_convolutions import lower_conv2d, lower_convolution
 from .lower_recurrent import lower_recurrent
@@ -43,6 +44,8 @@ class Lower:
                 nodes.append(lower_conv2d(node, constants, matrices.declare))
             elif node.op == "ll.convolution":
                 nodes.extend(lower_convolution(node, types, constants, matrices.declare))
+            elif node.op == "ll.product":
+                nodes.append(_product(node, types, graph, matrices))
             elif node.op == "ll.recurrent":
                 loop = lower_recurrent(node, graph, matrices.declared, matrices.overrides(node))
                 nodes.append(replace(loop, origin=node.origin.via(self.name)))
@@ -74,6 +77,16 @@ class _Matrices:
             self.declared[key] = Matrix(name, weight, groups // blocks, blocks * rows, blocks * cols, blocks)
         return self.declared[key]
 
+    def declare_dynamic(self, node: Node, value: str, groups: int, rows: int, cols: int) -> Matrix:
+        """The matrix of a product of two computed values; each has its own."""
+        name = node.name if node.name.endswith("$scores") else node.origin.path or node.name
+        taken = {matrix.name for matrix in self.declared.values()}
+        while name in taken:
+            name += "$"
+        found = Matrix(name, value, groups, rows, cols, dynamic=True)
+        self.declared["dynamic", name] = found
+        return found
+
     def _packs(self, node: Node) -> bool:
         """Whether groups may share tiles: not where a shift would light the zeros between them and add noise."""
         kinds = [self.options.overrides[glob].get("detection.kind") for glob in self.overrides(node)]
@@ -93,6 +106,16 @@ def _linear(node: Node, constants: Constants, matrices: _Matrices) -> Node:
     matrix = matrices.declare(node, weight.name, 1, rows, prod(rest))
     attributes: tuple[tuple[str, Arg], ...] = (("matrix", matrix.name), ("kind", "linear"))
     return replace(node, op="ll.mvm", args=(x, bias), kwargs=attributes, origin=node.origin.via("lower"))
+
+
+def _product(node: Node, types: dict[str, ValueType], graph: Graph, matrices: _Matrices) -> Node:
+    _, right = node.args
+    kind = types[right.name] if isinstance(right, Ref) else None
+    if not isinstance(right, Ref) or not isinstance(kind, TensorType):
+        raise VerifyError(f"%{node.name}: an ll.product multiplies two tensors, got {right}.")
+    *lead, cols, rows = shape(kind, sample_sizes(graph))
+    matrix = matrices.declare_dynamic(node, right.name, prod(lead), rows, cols)
+    return replace(node, kwargs=(("matrix", matrix.name),), origin=node.origin.via("lower"))
 
 
 def _host(node: Node, types: dict[str, ValueType]) -> tuple[Node, ...]:

@@ -205,7 +205,7 @@ def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
     """NaN, infinite, complex and integer weights cannot be programmed; say which, all at once."""
     faults: list[str] = []
     for node in nodes:
-        if node.placement is None or node.placement.where != "photonic":
+        if node.placement is None or node.placement.where != "photonic" or node.op == "ll.product":
             continue
         roles = ("weight", "bias", "projection") if node.op == "ll.recurrent" else ("weight", "bias")
         operands = node.args[3:6] if node.op == "ll.recurrent" else node.args[1:3]

@@ -11,7 +11,7 @@ from ...runtime.counts import tile_weights
 from ...runtime.dealing import deal
 from ...runtime.energy import EnergyReport
 from ...runtime.errors import CompileError, complaint
-from ...runtime.program import ChipStep, HostStep, ProgramBody, RecurrentStep, Step
+from ...runtime.program import ChipStep, HostStep, ProductStep, ProgramBody, RecurrentStep, Step
 from ...runtime.schedule import EventKind, Schedule
 from ...runtime.walk import reads
 
@@ -97,6 +97,8 @@ def _attributes(body: ProgramBody, index: int, schedule: Schedule | None, joules
 def _kind(step: Step) -> str:
     if isinstance(step, HostStep):
         return "host"
+    if isinstance(step, ProductStep):
+        return "product"
     return "recurrent" if isinstance(step, RecurrentStep) else "matrix"
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ...runtime.program import BankSpec, TileBank
 from ...runtime.targets import Target
-from ..ir import Bank, Column, Graph, Matrix
+from ..ir import LL_OPS, Bank, Column, Graph, Matrix
 from .packing import packed_places, packed_tiles
 
 
@@ -25,9 +25,9 @@ class Tile:
 
     def run(self, graph: Graph, target: Target) -> Graph:
         """See :class:`GraphPass`."""
-        tables = {matrix.name: _table(matrix, graph.store[matrix.weight], target) for matrix in graph.matrices}
+        tables = {matrix.name: _table(matrix, graph.store.get(matrix.weight), target) for matrix in graph.matrices}
         nodes = tuple(
-            replace(node, origin=node.origin.via(self.name)) if node.op in ("ll.mvm", "ll.recurrence") else node
+            replace(node, origin=node.origin.via(self.name)) if node.op in LL_OPS["mvm"] else node
             for node in graph.nodes
         )
         tiled = replace(graph, stage="tile", tables=tables, banks=tuple(map(describe, tables.values())))
@@ -44,11 +44,14 @@ def _short(dtype: np.dtype[np.generic]) -> str:
     return f"{dtype.kind}{8 * dtype.itemsize}"
 
 
-def _table(matrix: Matrix, weight: torch.Tensor, target: Target) -> TileBank:
+def _table(matrix: Matrix, weight: torch.Tensor | None, target: Target) -> TileBank:
     mesh = target.mesh
     shape = (matrix.groups, matrix.rows, matrix.cols)
     spec = BankSpec(matrix.name, mesh.topology, mesh.ports, *shape, tiles=0, blocks=matrix.blocks, layers=mesh.layers)
-    if spec.blocks > 1:
+    if weight is None:  # computed at run time: every place of the grid may be needed
+        spec = replace(spec, dynamic=True)
+        place = np.indices((spec.groups, spec.grid_rows, spec.grid_cols)).reshape(3, -1).T.astype(np.int32)
+    elif spec.blocks > 1:
         place = packed_places(weight, spec)
     else:
         place = np.argwhere((grid(weight, spec) != 0).any(dim=4).any(dim=2).numpy()).astype(np.int32)

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import ArtefactError, LightloomError, complaint
 from ..hostops import is_allowed, resolve
-from ..program import Conv2dGeometry, HostStep, MatrixStep, ProgramBody, RecurrentStep
+from ..program import Conv2dGeometry, HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from ..values import DTYPES, Arg, references
 from .check_bank import check_bank
 from .check_recurrent import check_recurrent
@@ -53,6 +53,8 @@ def check_body(body: ProgramBody, *, where: str) -> None:
             _check_refs((step.args, tuple(arg for _, arg in step.kwargs)), known, place)
         elif isinstance(step, RecurrentStep):
             check_recurrent(step, body, known, place)
+        elif isinstance(step, ProductStep):
+            _check_product(step, body, known, place)
         else:
             _check_matrix_step(step, body, known, place)
         known.add(step.name)
@@ -99,6 +101,8 @@ def _check_matrix_step(step: MatrixStep, body: ProgramBody, known: set[str], pla
     bank = body.banks.get(step.bank)
     if bank is None:
         raise fault("The step's bank does not exist", place, step.bank, shorten(list(body.banks)))
+    if bank.spec.dynamic:
+        raise fault("A bank without weights of its own", place, step.bank, "a bank that holds a matrix")
     if step.input not in known:
         raise fault("A reference to a value that does not exist yet", place, step.input)
     spec = bank.spec
@@ -118,6 +122,20 @@ def _check_matrix_step(step: MatrixStep, body: ProgramBody, known: set[str], pla
         raise fault("Only convolutions are packed", place, f"{spec.blocks} blocks", "1")
     if (groups, cols) != (spec.groups, spec.cols):
         raise fault("The step's geometry does not fit its bank", place, (groups, cols), f"{(spec.groups, spec.cols)}")
+
+
+def _check_product(step: ProductStep, body: ProgramBody, known: set[str], place: str) -> None:
+    bank = body.banks.get(step.bank)
+    if bank is None or not bank.spec.dynamic:
+        raise fault("The step's bank does not exist or holds weights", place, step.bank, "a dynamic bank")
+    for name in (step.left, step.right):
+        if name not in known:
+            raise fault("A reference to a value that does not exist yet", place, name)
+    if body.target_for(step.bank).encoding.scale == "static":
+        raise fault("A product of computed values under a static range", place, step.bank, "encoding.scale per_vector")
+    shape = step.type.shape
+    if len(shape) < 2 or shape[-1] != bank.spec.rows:
+        raise fault("The result does not fit the bank", place, shape, f"(..., {bank.spec.rows})")
 
 
 def _leaves(structure: object, place: str, depth: int = 0) -> list[int]:

@@ -37,6 +37,9 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
         raise fault("A bank is for another mesh than the chip's", place, got, allowed)
     # The narrow columns first: they prove that the file really holds a table of this width before
     # a mesh of that many ports is built.
+    if spec.dynamic:
+        _check_dynamic(bank, place)
+        return
     needed = _plain_columns(spec, target)
     given = set(bank.columns)
     if needed.keys() - given:
@@ -53,6 +56,16 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
     _check_columns(bank, phases, place)
     _check_grid(bank, place)
     _check_ranges(bank, place)
+
+
+def _check_dynamic(bank: TileBank, place: str) -> None:
+    """A bank that is programmed at run time: the places of its whole grid, and nothing else."""
+    whole = np.dtype(np.int32), (bank.spec.tiles,)
+    columns = dict.fromkeys(("group", "row", "col"), whole)
+    if set(bank.columns) != set(columns) or bank.spec.blocks != 1 or bank.spec.tiles != bank.spec.grid_tiles:
+        raise fault("A dynamic bank has every place of its grid, and nothing else", place, sorted(bank.columns))
+    _check_columns(bank, columns, place)
+    _check_grid(bank, place)
 
 
 def _check_spec(spec: BankSpec, place: str) -> None:

@@ -81,6 +81,19 @@ class MatrixEntry(Entry):
     reason: str
 
 
+class ProductEntry(Entry):
+    """A product of two computed values: see :class:`lightloom.runtime.program.ProductStep`."""
+
+    kind: Literal["product"] = "product"
+    name: Name
+    bank: Name
+    left: Name
+    right: Name
+    type: dict[str, Any]
+    path: str
+    reason: str
+
+
 class RecurrentEntry(Entry):
     """A loop over time: see :class:`lightloom.runtime.program.RecurrentStep`; ``cell`` is its kind."""
 
@@ -112,6 +125,7 @@ class BankEntry(Entry):
     attenuator_bits: Bits
     blocks: Size = 1
     layers: Annotated[int, Field(ge=1, le=1 << 16)] | None = None
+    dynamic: bool = False
     columns: dict[str, str]
 
 
@@ -141,7 +155,7 @@ class Manifest(Entry):
     example_batch: Annotated[int, Field(ge=1, lt=2**31)]
     inputs: list[InputEntry]
     constants: list[ConstantEntry]
-    steps: list[Annotated[HostEntry | MatrixEntry | RecurrentEntry, Field(discriminator="kind")]]
+    steps: list[Annotated[HostEntry | MatrixEntry | ProductEntry | RecurrentEntry, Field(discriminator="kind")]]
     outputs: list[Any]
     structure: Any
     banks: list[BankEntry]

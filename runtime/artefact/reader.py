@@ -11,7 +11,18 @@ import torch
 from pydantic import ValidationError
 
 from ..errors import ArtefactError, TargetError, complaint
-from ..program import BankSpec, HostStep, InputSpec, MatrixStep, ProgramBody, RecurrentStep, Step, StepCost, TileBank
+from ..program import (
+    BankSpec,
+    HostStep,
+    InputSpec,
+    MatrixStep,
+    ProductStep,
+    ProgramBody,
+    RecurrentStep,
+    Step,
+    StepCost,
+    TileBank,
+)
 from ..targets.schema import Target
 from ..values import DTYPES, TupleType
 from .check import check_body
@@ -25,7 +36,16 @@ from .codec import (
     shorten,
 )
 from .container import MANIFEST, TENSORS, find_members, map_file, read_manifest
-from .manifest import BankEntry, ConstantEntry, HostEntry, Manifest, MatrixEntry, RecurrentEntry, parse_manifest
+from .manifest import (
+    BankEntry,
+    ConstantEntry,
+    HostEntry,
+    Manifest,
+    MatrixEntry,
+    ProductEntry,
+    RecurrentEntry,
+    parse_manifest,
+)
 from .tensors import read_tensors
 
 
@@ -122,6 +142,7 @@ def _bank(entry: BankEntry, pool: dict[str, np.ndarray], where: str) -> TileBank
         attenuator_bits=entry.attenuator_bits,
         blocks=entry.blocks,
         layers=entry.layers,
+        dynamic=entry.dynamic,
     )
     columns: dict[str, np.ndarray] = {}
     for column, name in entry.columns.items():
@@ -130,7 +151,7 @@ def _bank(entry: BankEntry, pool: dict[str, np.ndarray], where: str) -> TileBank
     return TileBank(spec, columns)
 
 
-def _step(entry: HostEntry | MatrixEntry | RecurrentEntry) -> Step:
+def _step(entry: HostEntry | MatrixEntry | RecurrentEntry | ProductEntry) -> Step:
     where = f"step {shorten(entry.name)}"
     if isinstance(entry, HostEntry):
         return HostStep(
@@ -159,6 +180,9 @@ def _step(entry: HostEntry | MatrixEntry | RecurrentEntry) -> Step:
             path=entry.path,
             reason=entry.reason,
         )
+    if isinstance(entry, ProductEntry):
+        kind = decode_tensor_type(entry.type, where)
+        return ProductStep(entry.name, entry.bank, entry.left, entry.right, kind, entry.path, entry.reason)
     return MatrixStep(
         name=entry.name,
         bank=entry.bank,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArtefactError, complaint
-from ..program import HostStep, ProgramBody, RecurrentStep, Step
+from ..program import HostStep, ProductStep, ProgramBody, RecurrentStep, Step
 from ..values import dtype_name
 from .check import check_body
 from .codec import encode_arg, encode_geometry, encode_plain, encode_type, fault
@@ -112,6 +112,7 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
                 "attenuator_bits": spec.attenuator_bits,
                 "blocks": spec.blocks,
                 "layers": spec.layers,
+                "dynamic": spec.dynamic,
                 "columns": columns,
             }
         )
@@ -157,6 +158,8 @@ def _step(step: Step) -> dict[str, Any]:
             "reverse": step.reverse,
             **shared,
         }
+    if isinstance(step, ProductStep):
+        return {"kind": "product", "bank": step.bank, "left": step.left, "right": step.right, **shared}
     geometry = encode_geometry(step.geometry)
     return {
         "kind": "matrix",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from ..program import ChipStep, HostStep, MatrixStep, ProgramBody, RecurrentStep, Step
+from ..program import ChipStep, HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep, Step
 from .tables import Column, Table, si
 
 
@@ -159,6 +159,8 @@ def _op(step: Step) -> str:
     """What a step is called: its ATen op, or the layer that the chip runs."""
     if isinstance(step, RecurrentStep):
         return f"{step.kind} (recurrent)"
+    if isinstance(step, ProductStep):
+        return "product (reprogrammed)"
     return type(step.geometry).__name__.removesuffix("Geometry").lower() if isinstance(step, MatrixStep) else step.op
 
 

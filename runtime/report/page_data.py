@@ -175,7 +175,7 @@ def _timeline(body: ProgramBody, schedule: Schedule) -> dict[str, Any]:
 def _tiles(body: ProgramBody) -> list[dict[str, Any]]:
     """Every bank's grid, and the mesh settings of some of its tiles."""
     share = SETTINGS_BYTES // max(1, len(body.banks))
-    return [_bank(body, name, share) for name in body.banks]
+    return [_bank(body, name, share) for name, bank in body.banks.items() if not bank.spec.dynamic]
 
 
 def _bank(body: ProgramBody, name: str, share: int) -> dict[str, Any]:
