@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from lightloom.compiler.passes.fold_quantization import integers
 from lightloom.compiler.passes.input_ranges import InputRange
 from lightloom.compiler.pipeline import compile_model
 from lightloom.runtime import targets
+from lightloom.runtime.artefact import load, save
 from lightloom.runtime.errors import CompileError
 from lightloom.runtime.executor import run
 from lightloom.runtime.program import InputSpec, MatrixStep, ProgramBody
@@ -271,3 +273,13 @@ def test_fake_quantizers_give_ranges_too() -> None:
     assert step.reason == "constant 5 x 12 weights; input range from its quantizer"
     assert body.banks[step.bank].columns["input_full_scale"][0] == pytest.approx(127.5 * 0.02)
     torch.testing.assert_close(run(body, (x,), ideal=True), model(x), rtol=1e-5, atol=1e-5)
+
+
+def test_a_saved_program_quantizes_as_before(tmp_path: Path) -> None:
+    body, x = compiled(Net(), torch.randn(5, 12), STATIC), torch.randn(3, 12)
+    save(body, tmp_path / "net.loom")
+    loaded = load(tmp_path / "net.loom")
+    wide = [run(program, (x,), dtype=torch.float64, executor=executor) for program, executor in
+            ((body, "batched"), (loaded, "batched"), (loaded, "step"))]  # fmt: skip
+    assert torch.equal(wide[0], wide[1])
+    torch.testing.assert_close(wide[0], wide[2], rtol=1e-9, atol=1e-12)
