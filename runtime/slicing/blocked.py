@@ -65,7 +65,7 @@ def _check(fields: Tensor, phases: Tensor) -> None:
     if fields.device != phases.device:
         raise InputError(
             complaint(
-                "Fields and phases on different devices", where="phases", got=phases.device, allowed=fields.device
+                "Fields and phases on different devices", where="phases", got=phases.device, allowed=str(fields.device)
             )
         )
     if fields.dtype not in DTYPES:
