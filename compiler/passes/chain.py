@@ -7,7 +7,6 @@ from dataclasses import replace
 from ...runtime.values import Arg, Dim, Ref, ScalarType, TensorType, ValueType
 from ..ir import Node, Placement
 
-
 _SUMS = {"aten.col2im.default", "aten.add.Tensor"}
 
 
