@@ -325,7 +325,8 @@ def _lstm_cell(
     f = 1 - i if node.get("input_forget", 0) else gate(_clipped(node, f if p_f is None else f + p_f * c))
     c = f * c + i * squash(_clipped(node, g))
     o = gate(_clipped(node, o if p_o is None else o + p_o * c))
-    return o * out(_clipped(node, c)), c
+    # As onnxruntime does, the cell's state itself is not clipped.
+    return o * out(c), c
 
 
 def _gru_cell(
