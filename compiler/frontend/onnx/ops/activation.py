@@ -113,6 +113,14 @@ def shrink(node: NodeContext, x: Tensor) -> Tensor:
     return moved.to(x.dtype)
 
 
+def softmax(x: Tensor, axis: int) -> Tensor:
+    """Softmax; in float16 rounded after every step, as ONNX's reference does, where torch rounds once."""
+    if x.dtype is not torch.float16:
+        return torch.softmax(x, axis)
+    powers = torch.exp(x - torch.amax(x, axis, keepdim=True))
+    return powers / torch.sum(powers, axis, keepdim=True)
+
+
 @operator("Softmax", "LogSoftmax", "Hardmax", since=1)
 def flattened(node: NodeContext, x: Tensor) -> Tensor:
     """Before opset 13: over everything from the axis on."""
@@ -129,7 +137,7 @@ def normalised(node: NodeContext, x: Tensor) -> Tensor:
 
 def _normalised(node: NodeContext, x: Tensor, axis: int) -> Tensor:
     if node.op == "Softmax":
-        return torch.softmax(x, axis)
+        return softmax(x, axis)
     if node.op == "LogSoftmax":
         return torch.log_softmax(x, axis)
     largest = torch.argmax(x, axis, keepdim=True)

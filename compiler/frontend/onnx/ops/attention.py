@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from ..dtypes import torch_type
 from ..node import NodeContext
 from ..registry import operator
+from .activation import softmax
 
 Tensor = torch.Tensor
 
@@ -52,6 +53,7 @@ def attention(
     scale = node["scale"] if node["scale"] is not None else 1 / math.sqrt(q.shape[3])
     windows = (node.get("left_window_size", -1), node.get("right_window_size", -1))
     simple = mask is None and past_key is None and lengths is None and windows == (-1, -1)
+    simple = simple and q.dtype is not torch.float16
     if simple and not node["softcap"] and node["softmax_precision"] is None and not node.wants(3):
         y = F.scaled_dot_product_attention(q, k, v, is_causal=bool(node["is_causal"]), scale=scale)
         scores = None
@@ -123,7 +125,7 @@ def _attended(
         shown = scores
     precision = node["softmax_precision"]
     wide = scores if precision is None else scores.to(torch_type(precision, node.where))
-    weights = torch.softmax(wide, -1)
+    weights = softmax(wide, -1)
     if bias is not None:
         # A query that may look at nothing sees nothing.
         blind = torch.amax(bias, -1, keepdim=True) == -math.inf
