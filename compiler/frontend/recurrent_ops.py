@@ -102,10 +102,11 @@ def whole_loops() -> Iterator[None]:
     places: list[tuple[Any, str]] = [(rnn, "_VF"), (packing, "_VF")]
     kept = [(module, name, getattr(module, name)) for module, name in places]
     kept += [(torch, kind, getattr(torch, kind)) for kind in _KINDS]
-    if isinstance(rnn._VF, _Functions):  # a trace within a trace
+    current = kept[0][2]
+    if isinstance(current, _Functions):  # a trace within a trace
         yield
         return
-    functions = _Functions(rnn._VF)
+    functions = _Functions(current)
     for module, name, _ in kept:
         setattr(module, name, functions if name == "_VF" else getattr(functions, name))
     try:
