@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import namedtuple
 from types import SimpleNamespace
@@ -320,3 +321,73 @@ def test_a_cache_is_switched_off_and_on_again(net: Net) -> None:
     assert not any(seen)
     assert model.config.use_cache is True
     assert "use_cache=False" in program.body.provenance["notes"][0]
+
+
+class Sizes(nn.Module):
+    """Arithmetic on sizes: maxima, roundings, divisions, a choice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> dict[str, object]:
+        y, length = self.fc(x), x.shape[1]
+        padded = torch.nn.functional.pad(y, (0, 0, 0, -(-length // 4) * 4 - length))
+        window = y[:, : torch.sym_max(length // 2, 1)]
+        steps = torch.arange(length, device=x.device) / torch.sym_float(length)
+        positions = torch.arange(math.ceil(length / 3)).unsqueeze(0).expand(x.shape[0], -1)
+        return {
+            "padded": padded.sum(1),
+            "window": window,
+            "steps": y * steps.unsqueeze(-1) * length**0.5,
+            "positions": positions,
+            "least": y[:, -torch.sym_min(length, 3) :],
+        }
+
+
+def test_arithmetic_on_sizes() -> None:
+    model = Sizes()
+    program = ll.compile(model, torch.zeros(2, 8, 4), "ideal", dynamic_shapes={"x": {1: "length"}})
+    for length in (5, 8, 13):
+        x = torch.randn(3, length, 4)
+        with torch.no_grad():
+            wanted = model(x)
+        got = program.run(x, ideal=True)
+        assert got.keys() == wanted.keys()
+        for key, value in wanted.items():
+            close(got[key], value)
+
+
+class Rotary(nn.Module):
+    """Rotary position embeddings as multiplications by complex numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc = nn.Linear(8, 8)
+        self.register_buffer("turns", torch.polar(torch.ones(16, 4), torch.randn(16, 4)), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pairs = torch.view_as_complex(self.fc(x).unflatten(-1, (4, 2)))
+        return torch.view_as_real(pairs * self.turns[: x.shape[1]]).flatten(2)
+
+
+def test_complex_constants(tmp_path) -> None:
+    model, x = Rotary(), torch.randn(2, 8, 8)
+    program = ll.compile(model, x, "ideal", dynamic_shapes={"x": {1: "length"}})
+    program.save(tmp_path / "m.loom")
+    x = torch.randn(3, 16, 8)
+    with torch.no_grad():
+        for runs in (program, ll.load(tmp_path / "m.loom")):
+            close(runs.run(x, ideal=True), model(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_executors_agree_at_sizes_other_than_the_examples(net: Net, dtype: torch.dtype) -> None:
+    program = ll.compile(net, torch.zeros(2, 6, 4), "mzi16", dynamic_shapes={"x": {1: "length"}})
+    for length in (3, 9):
+        x = torch.randn(3, length, 4)
+        batched, step = (program.run(x, executor=name, dtype=dtype) for name in ("batched", "step"))
+        assert batched.shape == (3, length, 4)
+        torch.testing.assert_close(batched, step)
