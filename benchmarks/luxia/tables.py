@@ -94,7 +94,7 @@ def choices_table(records: Records) -> str:
 def resource_table(found: Records) -> str:
     """An epoch of every case of ``resources.py``."""
     columns = ["N", "batch", "epoch s", "memory MB", "column reference s", "ratio", "reference MB",
-               "forward GFLOP/s", "of sgemm", "paper s", "paper GB"]  # fmt: skip
+               "forward GFLOP/s", "backward GFLOP/s", "sgemm GFLOP/s", "paper s", "paper GB"]  # fmt: skip
     rows = []
     for name in sorted(found["epoch"], key=lambda name: tuple(map(int, name.split("x")))):
         line = found["epoch"][name]
@@ -115,7 +115,8 @@ def resource_table(found: Records) -> str:
                 _number(line.get("ratio")),
                 _number(line.get("reference_mb")),
                 _number(line["forward_gflops"]),
-                f"{100 * line['of_sgemm']:.0f} %",
+                _number(line["backward_gflops"]),
+                _number(line["sgemm_gflops"]),
                 _number(seconds),
                 _number(gigabytes),
             ]
