@@ -97,7 +97,7 @@ def run_host_step(step: HostStep, values: Values) -> Any:
         ) from error
 
 
-def declared(step: MatrixStep, result: Tensor, run_dtype: torch.dtype) -> Tensor:
+def declared(step: MatrixStep | ProductStep, result: Tensor, run_dtype: torch.dtype) -> Tensor:
     """A matrix result in the dtype the program declares; a float64 run keeps float64 for float32."""
     dtype = DTYPES[step.type.dtype]
     return result if dtype == torch.float32 and run_dtype == torch.float64 else result.to(dtype)

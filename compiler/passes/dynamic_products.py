@@ -118,6 +118,5 @@ def _spellable(node: Node, types: dict[str, ValueType]) -> bool:
     plain = set(kwargs) <= {"scale", "enable_gqa"} and not kwargs.get("enable_gqa") and dropout == 0.0
     if not plain or len(query) < 2 or len(key) < 2 or _dtype(node.args[0], types) != "f32":
         return False
-    turned = (*key[:-2], key[-1], key[-2])
-    scores = (*query[:-1], key[-2])
-    return _fit(query, turned) and _fit(scores, value)
+    *lead, span, width = key
+    return _fit(query, (*lead, width, span)) and _fit((*query[:-1], span), value)

@@ -89,5 +89,5 @@ class ProgramMeshes:
                 stacklevel=2,
             )
         product = (held["left"] * columns["attenuation"][:, None, :]) @ held["right"]
-        settings["weights"] = columns["scale"][:, None, None] * product.real
+        settings["weights"] = columns["scale"][:, None, None] * np.real(product)
         return settings

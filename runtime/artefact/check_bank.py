@@ -60,8 +60,7 @@ def check_bank(name: str, bank: TileBank, target: Target, where: str) -> None:
 
 def _check_dynamic(bank: TileBank, place: str) -> None:
     """A bank that is programmed at run time: the places of its whole grid, and nothing else."""
-    whole = np.dtype(np.int32), (bank.spec.tiles,)
-    columns = dict.fromkeys(("group", "row", "col"), whole)
+    columns: Columns = {name: (np.dtype(np.int32), (bank.spec.tiles,)) for name in ("group", "row", "col")}
     if set(bank.columns) != set(columns) or bank.spec.blocks != 1 or bank.spec.tiles != bank.spec.grid_tiles:
         raise fault("A dynamic bank has every place of its grid, and nothing else", place, sorted(bank.columns))
     _check_columns(bank, columns, place)

@@ -61,7 +61,7 @@ class Link:
         request = Message(kind, self._id, self.session, fields or {}, arrays or {})
         self._socket.send_multipart(pack(request))
         while True:
-            if not self._socket.poll(self.timeout_s * 1e3):
+            if not self._socket.poll(round(self.timeout_s * 1e3)):
                 self._reconnect()
                 raise DeviceError(
                     complaint(
