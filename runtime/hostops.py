@@ -252,7 +252,12 @@ _GROUPS = (
     _SPECTRA,
 )
 
-ALLOWED: frozenset[str] = frozenset({*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED})
+ONNX_REFERENCE = "lightloom_onnx.reference.default"
+"""One ONNX node without a torch form, executed by the onnx package; see :mod:`.onnx_reference`."""
+
+ALLOWED: frozenset[str] = frozenset(
+    {*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED, ONNX_REFERENCE}
+)
 """Every op a host step may name."""
 
 # A flag of these names turns on training: random masks, or running statistics written in place.
@@ -311,6 +316,10 @@ def resolve(op: str) -> Callable[..., Any]:
         return _PYTHON[op]
     if op in QUANTIZED:
         return QUANTIZED[op]
+    if op == ONNX_REFERENCE:
+        from .onnx_reference import evaluate
+
+        return evaluate
     op = _INSTEAD.get(op, _ZEROED.get(op, op))
     name, overload = op.split(".")
     packet = getattr(torch.ops.aten, name, None)

@@ -17,8 +17,6 @@ import torch
 
 from .errors import LightloomError, complaint
 
-OP = "lightloom_onnx.reference.default"
-"""The host op's name in a program: ``(inputs, node) -> tuple of outputs``."""
 MAX_TEXT = 2**24
 _CARRIERS = {1: torch.uint8, 2: torch.int16}
 

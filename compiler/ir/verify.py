@@ -8,8 +8,8 @@ from math import prod
 import numpy as np
 
 from ...runtime.errors import VerifyError
+from ...runtime.hostops import is_allowed
 from ...runtime.program import TileBank
-from ...runtime.quantized import QUANTIZED
 from ...runtime.recurrent import GATES
 from ...runtime.values import TensorType, TupleType, dtype_name, references
 from .graph import STAGES, Graph, Node
@@ -95,8 +95,8 @@ def _node(graph: Graph, node: Node) -> Iterator[str]:
         if node.op not in LL_OPS[graph.stage]:
             allowed = ", ".join(sorted(LL_OPS[graph.stage]))
             yield f"%{node.name}: {node.op} does not belong in a {graph.stage} graph; allowed: {allowed}"
-    elif namespace not in ("aten", "py") and node.op not in QUANTIZED:
-        yield f"%{node.name}: unknown op {node.op}; allowed: aten.*, py.*, ll.*, and those of runtime/quantized.py"
+    elif namespace not in ("aten", "py") and not is_allowed(node.op):
+        yield f"%{node.name}: unknown op {node.op}; allowed: aten.*, py.*, ll.*, and those of runtime/hostops.py"
     if graph.stage != "nn" and node.placement is None:
         yield f"%{node.name} ({node.op}) has no placement"
     if node.placement is not None and node.placement.where not in ("photonic", "host"):
