@@ -245,7 +245,7 @@ class Builder:
             self._mark_narrow(node, context, scope)
             return
         if entry.prepare is not None:
-            entry.prepare(context)
+            self._prepare(entry, context)
             for position, (how, tensor) in context.replaced.items():
                 inputs[position] = self._derive(inputs[position], how, tensor)
         context.constants = ()
@@ -259,6 +259,21 @@ class Builder:
             outputs.append(slot)
         self._mark_narrow(node, context, scope)
         self.steps.append(Step(path, module, tuple(inputs), tuple(captured_slots), tuple(outputs)))
+
+    def _prepare(self, entry: Entry, context: NodeContext) -> None:
+        """Let an operator put its constants into the form it wants.
+
+        Raises:
+            CaptureError: they do not fit the operator.
+        """
+        try:
+            entry.prepare(context)  # type: ignore[misc]
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            shapes = [list(tensor.shape) if tensor is not None else "-" for tensor in context.constants]
+            line = (str(error).splitlines() or [""])[0][:200]
+            raise CaptureError(
+                complaint("the constants do not fit the operator", where=context.where, got=f"{shapes}: {line}")
+            ) from error
 
     def _mark_narrow(self, node: NodeProto, context: NodeContext, scope: Scope) -> None:
         code = narrow_result(context.op, context.attributes, context.narrow)
