@@ -17,7 +17,7 @@ FOLDERS = {
     "runtime": "lightloom/runtime",
     "models": "lightloom/models",
 }
-DATA = (".toml", ".j2", ".typed", ".json", ".css")
+DATA = (".toml", ".j2", ".typed", ".json", ".css", ".js")
 
 
 @pytest.fixture(scope="module")
