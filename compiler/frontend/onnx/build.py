@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import onnx
 import torch
-from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, defs
+from onnx import FunctionProto, GraphProto, NodeProto
 
-from ....runtime.errors import CaptureError, LightloomError, complaint
+from ....runtime.errors import CaptureError, complaint
 from .bounded import Bounded
-from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result, torch_type
+from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result
 from .fallback import reference_entry
+from .functions import function_body, substituted
 from .known import Known, Value
 from .load import Loaded
-from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step
+from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step, input_info
 from .node import NodeContext
 from .order import check_nesting, leading_to, ordered, reads
 from .registry import Entry, lookup
-from .schema import check_node, has_function, schema_of
+from .schema import check_node, is_newer, schema_of, unknown
 from .tensors import sparse_tensor_of, tensor_of
 
 MAX_DEPTH = 64
@@ -399,88 +397,6 @@ class Builder:
                 scope[actual] = self._read(inner, formal, f"output {formal!r} of function {function.name!r}")
 
 
-def substituted(node: NodeProto, given: Mapping[str, AttributeProto], missing: Iterable[str] = ()) -> NodeProto:
-    """A copy of a function's node with references to the function's attributes and absent inputs resolved."""
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    del copy.attribute[:]
-    absent = set(missing)
-    for position, name in enumerate(copy.input):
-        if name in absent:
-            copy.input[position] = ""
-    while copy.input and copy.input[-1] == "":
-        del copy.input[-1]
-    for attribute in node.attribute:
-        if attribute.ref_attr_name:
-            actual = given.get(attribute.ref_attr_name)
-            if actual is None:
-                continue
-            target = copy.attribute.add()
-            target.CopyFrom(actual)
-            target.name = attribute.name
-            continue
-        target = copy.attribute.add()
-        target.CopyFrom(attribute)
-        for graph in (target.g, *target.graphs) if target.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) else ():
-            resolved = [substituted(item, given, absent) for item in graph.node]
-            del graph.node[:]
-            graph.node.extend(resolved)
-    return copy
-
-
-def function_body(schema: defs.OpSchema | None, opset: int) -> FunctionProto | None:
-    """The body that the operator's schema gives, where it has one that needs no types."""
-    if schema is None or not has_function(schema):
-        return None
-    source: Any = schema  # the package's stubs leave these methods out
-    versions = [version for version in source.function_opset_versions if version <= max(opset, schema.since_version)]
-    if not versions:
-        return None
-    body = FunctionProto()
-    body.ParseFromString(source.get_function_with_opset_version(max(versions)))
-    for key, spec in schema.attributes.items():
-        if spec.default_value.type != AttributeProto.UNDEFINED and key not in {a.name for a in body.attribute_proto}:
-            body.attribute_proto.append(spec.default_value)
-            body.attribute_proto[-1].name = key
-    return body
-
-
-@cache
-def is_newer(domain: str, op: str, opset: int) -> bool:
-    """Whether an operator exists, but only in opsets above this one."""
-    history = defs.get_all_schemas_with_history()
-    versions = [schema.since_version for schema in history if (schema.domain, schema.name) == (domain, op)]
-    return bool(versions) and min(versions) > opset
-
-
-def unknown(node: NodeProto, domain: str, opset: int, where: str) -> LightloomError:
-    """The error for an operator that nothing can execute."""
-    schemas = defs.get_all_schemas_with_history()
-    if domain and domain not in {schema.domain for schema in schemas} | {"com.microsoft"}:
-        return CaptureError(
-            complaint(
-                "an operator's domain is unknown",
-                where=where,
-                got=domain,
-                allowed="ai.onnx, ai.onnx.ml, ai.onnx.preview, com.microsoft, and the model's own functions",
-                next_step="export the operator as a function of the model, or replace it before the export",
-            )
-        )
-    newer = [s.since_version for s in schemas if s.domain == domain and s.name == node.op_type]
-    if newer and min(newer) > opset:
-        return CaptureError(
-            complaint(
-                "the operator is newer than the opset the model imports",
-                where=where,
-                got=f"opset {opset}",
-                allowed=f"{node.op_type} exists from opset {min(newer)} on",
-                next_step="export the model with a newer opset",
-            )
-        )
-    what = "the operator cannot be executed" if newer else "the operator is unknown"
-    return CaptureError(complaint(what, where=where, got=f"opset {opset}", next_step="see docs/onnx-operators.md"))
-
-
 def identifier(name: str) -> str:
     """A module name that still reads like the ONNX name."""
     return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "node"
@@ -524,30 +440,3 @@ def build_module(loaded: Loaded) -> OnnxModule:
     module.finish(builder.steps, builder.constants, inputs, outputs)
     module.describe(tuple(infos), tuple(info.name for info in graph.output))
     return module
-
-
-def input_info(info: onnx.ValueInfoProto) -> InputInfo:
-    """Name, type and shape of an input; None where the file leaves something open."""
-    kind = info.type
-    while kind.HasField("optional_type"):
-        kind = kind.optional_type.elem_type
-    if kind.HasField("sequence_type") or kind.HasField("map_type"):
-        return InputInfo(info.name, None, None)
-    if not kind.HasField("tensor_type") or not kind.tensor_type.elem_type:
-        return InputInfo(info.name, None, None)
-    tensor = kind.tensor_type
-    if tensor.elem_type in FOREIGN:
-        return InputInfo(info.name, None, None)
-    dtype = torch_type(tensor.elem_type, f"input {info.name!r}")
-    if not tensor.HasField("shape"):
-        return InputInfo(info.name, dtype, None)
-    shape: list[int | str] = []
-    for dim in tensor.shape.dim:
-        if dim.HasField("dim_value"):
-            if dim.dim_value < 0:
-                got = dim.dim_value
-                raise CaptureError(complaint("an input has a negative size", where=f"input {info.name!r}", got=got))
-            shape.append(dim.dim_value)
-        else:
-            shape.append(dim.dim_param or "?")
-    return InputInfo(info.name, dtype, tuple(shape))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from onnx import ValueInfoProto
 from torch import nn
 
-from ....runtime.errors import InputError, LightloomError, complaint
+from ....runtime.errors import CaptureError, InputError, LightloomError, complaint
+from .dtypes import FOREIGN, torch_type
 from .guard import check_result
 from .known import Known, Value
 from .node import NodeContext
@@ -35,6 +39,33 @@ class InputInfo:
     name: str
     dtype: torch.dtype | None
     shape: tuple[int | str, ...] | None
+
+
+def input_info(info: ValueInfoProto) -> InputInfo:
+    """Name, type and shape of an input; None where the file leaves something open."""
+    kind = info.type
+    while kind.HasField("optional_type"):
+        kind = kind.optional_type.elem_type
+    if kind.HasField("sequence_type") or kind.HasField("map_type"):
+        return InputInfo(info.name, None, None)
+    if not kind.HasField("tensor_type") or not kind.tensor_type.elem_type:
+        return InputInfo(info.name, None, None)
+    tensor = kind.tensor_type
+    if tensor.elem_type in FOREIGN:
+        return InputInfo(info.name, None, None)
+    dtype = torch_type(tensor.elem_type, f"input {info.name!r}")
+    if not tensor.HasField("shape"):
+        return InputInfo(info.name, dtype, None)
+    shape: list[int | str] = []
+    for dim in tensor.shape.dim:
+        if dim.HasField("dim_value"):
+            if dim.dim_value < 0:
+                got = dim.dim_value
+                raise CaptureError(complaint("an input has a negative size", where=f"input {info.name!r}", got=got))
+            shape.append(dim.dim_value)
+        else:
+            shape.append(dim.dim_param or "?")
+    return InputInfo(info.name, dtype, tuple(shape))
 
 
 @dataclass(frozen=True)
@@ -91,10 +122,12 @@ class OnnxNode(nn.Module):
                 for position, (value, twin) in enumerate(inputs)
             ]
             if self.captures:
-                for key, slots in self.captures.items():
-                    body = self.get_submodule(key)
-                    outer = [captured[slot] for slot in slots]
-                    node.graphs[key] = _Bound(body, outer)
+                # A copy for this call: two threads may run one module.
+                node = copy(node)
+                node.graphs = {
+                    key: _Bound(self.get_submodule(key), [captured[slot] for slot in slots])
+                    for key, slots in self.captures.items()
+                }
             check_result(node, arguments)
             result = self.entry.function(node, *arguments)
         except LightloomError:
@@ -107,8 +140,6 @@ class OnnxNode(nn.Module):
                     got=", ".join(_shape(value) for value, _ in inputs) + f": {_line(error)}",
                 )
             ) from error
-        finally:
-            node.graphs.clear()
         return result if isinstance(result, tuple) else (result,)
 
 
@@ -260,9 +291,16 @@ class OnnxModule(OnnxGraph):
         """
         self._check(inputs)
         device = next((value.device for value in inputs if isinstance(value, torch.Tensor)), None)
-        results = self.execute([(value, None) for value in inputs])
+        # What operators make from sizes alone has to lie where the inputs lie.
+        place = nullcontext() if device is None or device.type == "cpu" else device
+        with place:
+            results = self.execute([(value, None) for value in inputs])
         outputs = [_tensor(value, device) for value in results]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def _converted(self, declared: torch.dtype, given: torch.dtype) -> bool:
+        """Whether .double() or .half() made the weights what is given: then the inputs may be that as well."""
+        return declared.is_floating_point and any(parameter.dtype == given for parameter in self.parameters())
 
     def _check(self, inputs: Sequence[Any]) -> None:
         if len(inputs) != len(self.inputs):
@@ -274,7 +312,7 @@ class OnnxModule(OnnxGraph):
             if not isinstance(value, torch.Tensor) or info.dtype is None:
                 continue
             where = f"input {info.name!r}"
-            if value.dtype != info.dtype:
+            if value.dtype != info.dtype and not self._converted(info.dtype, value.dtype):
                 raise InputError(
                     complaint("wrong type of elements", where=where, got=value.dtype, allowed=str(info.dtype))
                 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from onnx import AttributeProto, NodeProto, defs
 
-from ....runtime.errors import CaptureError, complaint
+from ....runtime.errors import CaptureError, LightloomError, complaint
 
 _SWITCHES = frozenset(
     [
@@ -112,3 +112,39 @@ def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> Non
     for name, spec in schema.attributes.items():
         if spec.required and name not in given:
             raise CaptureError(complaint("a required attribute is missing", where=where, got=repr(name)))
+
+
+@cache
+def is_newer(domain: str, op: str, opset: int) -> bool:
+    """Whether an operator exists, but only in opsets above this one."""
+    history = defs.get_all_schemas_with_history()
+    versions = [schema.since_version for schema in history if (schema.domain, schema.name) == (domain, op)]
+    return bool(versions) and min(versions) > opset
+
+
+def unknown(node: NodeProto, domain: str, opset: int, where: str) -> LightloomError:
+    """The error for an operator that nothing can execute."""
+    schemas = defs.get_all_schemas_with_history()
+    if domain and domain not in {schema.domain for schema in schemas} | {"com.microsoft"}:
+        return CaptureError(
+            complaint(
+                "an operator's domain is unknown",
+                where=where,
+                got=domain,
+                allowed="ai.onnx, ai.onnx.ml, ai.onnx.preview, com.microsoft, and the model's own functions",
+                next_step="export the operator as a function of the model, or replace it before the export",
+            )
+        )
+    newer = [s.since_version for s in schemas if s.domain == domain and s.name == node.op_type]
+    if newer and min(newer) > opset:
+        return CaptureError(
+            complaint(
+                "the operator is newer than the opset the model imports",
+                where=where,
+                got=f"opset {opset}",
+                allowed=f"{node.op_type} exists from opset {min(newer)} on",
+                next_step="export the model with a newer opset",
+            )
+        )
+    what = "the operator cannot be executed" if newer else "the operator is unknown"
+    return CaptureError(complaint(what, where=where, got=f"opset {opset}", next_step="see docs/onnx-operators.md"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import weakref
 
@@ -172,6 +173,17 @@ def test_functions_are_inlined_with_their_attributes() -> None:
     torch.testing.assert_close(module(x), leaky(leaky(x @ w, 0.5) @ w, 0.25))
     assert list(module.node_names.values()) == ["one/product", "one/bend", "two/product", "two/bend"]
     assert len(list(module.parameters())) == 1
+
+
+def test_a_module_may_be_converted_and_copied() -> None:
+    proto = model([node("MatMul", ["x", "w"], "y")], [info("x", ["N", 4])], ["y"], {"w": real(4, 3)})
+    module, x = to_module(proto), torch.randn(2, 4)
+    double = copy.deepcopy(module).double()
+    assert double(x.double()).dtype is torch.float64
+    torch.testing.assert_close(double(x.double()).float(), module(x))
+    other = to_module(proto)
+    other.load_state_dict({name: value + 1 for name, value in module.state_dict().items()})
+    torch.testing.assert_close(other(x), module(x) + x.sum(1, keepdim=True))
 
 
 def test_dead_values_are_dropped_while_the_model_runs() -> None:
