@@ -11,7 +11,10 @@ from .tables import Column, Table, si
 
 @dataclass(frozen=True, slots=True)
 class OpRow:
-    """One op: where it runs, why, and its multiply-accumulates (MACs) for one sample."""
+    """One op: where it runs, why, and its multiply-accumulates (MACs) for one sample.
+
+    ``computes``: whether it computes numbers; views, sizes and picking one of several results do not.
+    """
 
     name: str
     path: str
@@ -20,6 +23,7 @@ class OpRow:
     reason: str
     macs: int
     mac_share: float
+    computes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,9 @@ class Explanation:
 
     @property
     def headline(self) -> str:
-        """One line: the share of the multiply-accumulates on the chip, and the ops left on the host."""
+        """One line: the share of the multiply-accumulates on the chip, and the ops that the host computes."""
         share = self.photonic_macs / self.macs if self.macs else 0.0
-        host = sum(op.where == "host" for op in self.ops)
+        host = sum(op.where == "host" and op.computes for op in self.ops)
         return f"{share:.1%} of {si(self.macs, 'MACs', 3)} per sample on the chip, {host} ops on the host"
 
     def to_dict(self) -> dict[str, object]:
@@ -125,6 +129,10 @@ class Explanation:
         return f"{title}{notes}\n\n{self.op_table()}\n\n{self.layer_table()}"
 
 
+_PICKS = ("py.getitem",)
+"""Host ops that hand on what is there."""
+
+
 def explain(body: ProgramBody) -> Explanation:
     """Explain a program.
 
@@ -143,7 +151,9 @@ def explain(body: ProgramBody) -> Explanation:
             for name in step.banks:
                 users[name].append(step)
         where = "host" if isinstance(step, HostStep) else "chip"
-        ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, macs / total if total else 0.0))
+        share = macs / total if total else 0.0
+        computes = not (isinstance(step, HostStep) and (not body.costs[step.name].elements or step.op in _PICKS))
+        ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, share, computes))
     layers = tuple(_layer(body, name, steps) for name, steps in users.items())
     photonic_macs = sum(op.macs for op in ops if op.where == "chip")
     return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers, _notes(body))
