@@ -7,8 +7,9 @@ import os
 from onnx import ModelProto
 
 from .build import build_module
+from .infos import InputInfo
 from .load import load
-from .module import InputInfo, OnnxModule
+from .module import OnnxModule
 
 __all__ = ["InputInfo", "OnnxModule", "to_module"]
 

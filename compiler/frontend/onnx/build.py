@@ -15,9 +15,10 @@ from .bounded import Bounded
 from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result
 from .fallback import reference_entry
 from .functions import function_body, substituted
+from .infos import InputInfo, input_info
 from .known import Known, Value
 from .load import Loaded
-from .module import InputInfo, OnnxGraph, OnnxModule, OnnxNode, Step, input_info
+from .module import OnnxGraph, OnnxModule, OnnxNode, Step
 from .node import NodeContext
 from .order import check_nesting, leading_to, ordered, reads
 from .registry import Entry, lookup

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from onnx import ValueInfoProto
 from torch import nn
 
-from ....runtime.errors import CaptureError, InputError, LightloomError, complaint
-from .dtypes import FOREIGN, torch_type
+from ....runtime.errors import InputError, LightloomError, complaint
 from .guard import check_result
+from .infos import InputInfo
 from .known import Known, Value
 from .node import NodeContext
 from .registry import Entry, known_rule
@@ -24,48 +23,6 @@ if TYPE_CHECKING:
 
 Pair = tuple[Value, Known | None]
 """A value, and its twin as Python numbers where it is a constant that has one."""
-
-
-@dataclass(frozen=True)
-class InputInfo:
-    """What the file says of an input of the model.
-
-    Attributes:
-        name: ONNX name.
-        dtype: Torch type of its elements; None for sequences and undeclared types.
-        shape: Sizes; text where the file leaves a dimension open; None where it leaves the rank open.
-    """
-
-    name: str
-    dtype: torch.dtype | None
-    shape: tuple[int | str, ...] | None
-
-
-def input_info(info: ValueInfoProto) -> InputInfo:
-    """Name, type and shape of an input; None where the file leaves something open."""
-    kind = info.type
-    while kind.HasField("optional_type"):
-        kind = kind.optional_type.elem_type
-    if kind.HasField("sequence_type") or kind.HasField("map_type"):
-        return InputInfo(info.name, None, None)
-    if not kind.HasField("tensor_type") or not kind.tensor_type.elem_type:
-        return InputInfo(info.name, None, None)
-    tensor = kind.tensor_type
-    if tensor.elem_type in FOREIGN:
-        return InputInfo(info.name, None, None)
-    dtype = torch_type(tensor.elem_type, f"input {info.name!r}")
-    if not tensor.HasField("shape"):
-        return InputInfo(info.name, dtype, None)
-    shape: list[int | str] = []
-    for dim in tensor.shape.dim:
-        if dim.HasField("dim_value"):
-            if dim.dim_value < 0:
-                got = dim.dim_value
-                raise CaptureError(complaint("an input has a negative size", where=f"input {info.name!r}", got=got))
-            shape.append(dim.dim_value)
-        else:
-            shape.append(dim.dim_param or "?")
-    return InputInfo(info.name, dtype, tuple(shape))
 
 
 @dataclass(frozen=True)
