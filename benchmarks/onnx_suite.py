@@ -60,6 +60,8 @@ def backend_class(name: str) -> Any:
     elif name == "onnx2torch":
         import numpy as np
         import torch
+
+        _torchvision()
         from onnx2torch import convert
 
         class Rep(BackendRep):
@@ -92,6 +94,48 @@ def backend_class(name: str) -> Any:
             return Recorded.last
 
     return Recorded
+
+
+def _torchvision() -> None:
+    """Let onnx2torch import torchvision beside any build of torch; non-maximum suppression works in all of them."""
+    import importlib.util
+
+    import torch
+
+    from lightloom.models import vision
+
+    spec = importlib.util.find_spec("torchvision")
+    for path in Path(next(iter(spec.submodule_search_locations or ["."]))).glob("_C*.so") if spec else ():
+        with contextlib.suppress(OSError):
+            torch.ops.load_library(str(path))
+    if hasattr(torch.ops.torchvision, "nms"):
+        return
+
+    def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Tensor:
+        kept: list[int] = []
+        area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        for at in scores.argsort(descending=True, stable=True).tolist():
+            low = torch.maximum(boxes[kept, :2], boxes[at, :2])
+            high = torch.minimum(boxes[kept, 2:], boxes[at, 2:])
+            shared = (high - low).clamp(min=0).prod(1)
+            if not kept or not bool((shared / (area[kept] + area[at] - shared) > threshold).any()):
+                kept.append(at)
+        return torch.tensor(kept, dtype=torch.int64)
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    library.impl("nms", nms, "CPU")
+    for name in (*vision._OPERATORS, *vision._MORE, *vision._DEFORMABLE):
+        if name != "nms":
+            library.define(f"{name}(Tensor input) -> Tensor")
+    _kept.append(library)
+    import torchvision.extension
+
+    torchvision.extension._has_ops = lambda: True
+
+
+_kept: list[Any] = []
+"""Libraries of declared operators: they are withdrawn when nobody holds them."""
 
 
 def one_line(error: BaseException) -> str:
@@ -184,6 +228,8 @@ class Pool:
                         done = True
                 except (EOFError, BrokenPipeError, ConnectionResetError):
                     process.join(5)
+                    if key is None and process.exitcode:
+                        raise SystemExit(f"{self.name} does not start: see above") from None
                     if key is not None:
                         yield key, {"status": "crashed", "reason": f"the process ended with code {process.exitcode}"}
                     done = True

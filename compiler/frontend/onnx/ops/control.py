@@ -188,7 +188,11 @@ def loop(node: NodeContext, limit: Any, condition: Any, *initial: Any) -> Any:
             alive = torch.logical_and(alive, more) if isinstance(alive, torch.Tensor) else more  # type: ignore[arg-type]
             step += 1
     count = len(node.output_names) - len(state)
-    stacked = [torch.stack(values) for values in collected] if collected else [torch.empty(0) for _ in range(count)]
+    if collected is None and count:
+        # No iteration: what one would have collected tells the shape of nothing.
+        sample = body(Known.of(0), Known.of(True, torch.bool), *state)[1 + len(state) :]
+        return (*state, *(torch.empty_like(as_tensor(value).unsqueeze(0)[:0]) for value in sample))
+    stacked = [torch.stack(values) for values in collected or ()]
     return (*state, *stacked)
 
 
