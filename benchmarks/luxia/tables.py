@@ -169,7 +169,7 @@ def notes(found: Records) -> str:
     """The machine, and what was said about it when lines were measured."""
     machine = ", ".join(f"{key} {value}" for key, value in found["machine"].items())
     counts = Counter(line["note"] for part in ("epoch", "memory") for line in found[part].values() if line["note"])
-    remarks = [f"- {note} ({count} lines)" for note, count in counts.items()]
+    remarks = [f"- {note} ({count} {'line' if count == 1 else 'lines'})" for note, count in counts.items()]
     return "\n".join([f"- Machine: {machine}.", *remarks])
 
 
