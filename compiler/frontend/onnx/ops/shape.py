@@ -150,6 +150,8 @@ def split(node: NodeContext, x: Tensor, sizes: Sizes | None = None) -> tuple[Ten
     given = node["split"] if sizes is None else node.numbers(sizes, 1)
     if given is None:
         count = node.get("num_outputs", len(node.output_names))
+        if count != len(node.output_names):
+            raise node.error("num_outputs is not the number of outputs", got=count, allowed=str(len(node.output_names)))
         size = x.shape[axis]
         if node.opset < 18 and isinstance(size, int) and size % count:
             raise node.input_error(0, f"a dimension cannot be split evenly into {count}", got=list(x.shape))
