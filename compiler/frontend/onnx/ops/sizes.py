@@ -18,15 +18,28 @@ from ..known import LIMIT, Known, product, rounded
 from ..node import NodeContext
 from ..registry import known, operator
 
+_EXACT = frozenset({torch.bool, torch.int32, torch.int64, torch.float32, torch.float64})
+"""Types that Python numbers compute with as torch does; others wrap or round at every step."""
 
-def _made(array: np.ndarray, dtype: torch.dtype) -> Known:
+
+def _made(array: np.ndarray | None, dtype: torch.dtype) -> Any:
+    """Results rounded to their type; NotImplemented where the type's own arithmetic would wrap, or for too many."""
+    if dtype not in _EXACT or array is None:
+        return NotImplemented
+    if not dtype.is_floating_point and dtype is not torch.bool:
+        limits = torch.iinfo(dtype)
+        if any(isinstance(item, int) and not limits.min <= item <= limits.max for item in array.flat):
+            return NotImplemented
     result = np.empty(array.shape, dtype=object)
     result.reshape(-1)[:] = [rounded(item, dtype) for item in array.reshape(-1)]
     return Known(result, dtype)
 
 
-def _map(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
+def _map(function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray | None:
+    """A function of elements, with broadcasting; None for more elements than are held as numbers."""
     broadcast = np.broadcast_arrays(*arrays)
+    if broadcast[0].size > LIMIT:
+        return None
     result = np.empty(broadcast[0].shape, dtype=object)
     result.reshape(-1)[:] = [function(*items) for items in zip(*(a.reshape(-1) for a in broadcast), strict=True)]
     return result
@@ -93,6 +106,8 @@ def binary(node: NodeContext, *values: Known | None) -> Any:
         return NotImplemented
     result = values[0]
     for other in values[1:]:
+        if result is NotImplemented:
+            return result
         result = _made(_map(_BINARY[node.op], result.array, other.array), result.dtype)  # type: ignore[union-attr]
     return result
 

@@ -241,3 +241,12 @@ def test_types_narrower_than_a_byte_and_float8() -> None:
     a, b = to_module(proto)(torch.zeros(1))
     assert a.tolist() == [[1, -8, 7], [0, -1, 3]]
     assert b.tolist() == [0.5, -448.0]
+
+
+def test_constants_wrap_and_round_as_their_type_does() -> None:
+    for kind in (np.uint8, np.int32, np.float16):
+        a, b = (np.array([value], kind) for value in ((200, 100) if kind is np.uint8 else (2**31 - 1, 5)))
+        nodes = [node("Add", ["a", "b"], "c"), node("Mul", ["c", "b"], "y")]
+        proto = model(nodes, [], ["y"], {"a": a, "b": b})
+        with np.errstate(over="ignore"):
+            np.testing.assert_array_equal(to_module(proto)().numpy(), (a + b) * b)
