@@ -89,7 +89,7 @@ class OnnxNode(nn.Module):
             result = self.entry.function(node, *arguments)
         except LightloomError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as wrong:
             raise InputError(
                 complaint(
                     "the operator cannot compute with these inputs",
