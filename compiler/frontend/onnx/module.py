@@ -89,14 +89,14 @@ class OnnxNode(nn.Module):
             result = self.entry.function(node, *arguments)
         except LightloomError:
             raise
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as wrong:
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:
             raise InputError(
                 complaint(
                     "the operator cannot compute with these inputs",
                     where=node.where,
-                    got=", ".join(_shape(value) for value, _ in inputs) + f": {_line(error)}",
+                    got=", ".join(_shape(value) for value, _ in inputs) + f": {_line(e)}",
                 )
-            ) from error
+            ) from e
         return result if isinstance(result, tuple) else (result,)
 
 
