@@ -62,6 +62,8 @@ class Example:
             inputs: A tensor, a tuple or list of positional inputs, or a dict of keyword inputs.
             dynamic: Sizes that may vary: a tree like ``inputs``, or a dict by parameter name, with a dict
                 ``{dimension: name or torch.export.Dim}`` or a sequence of these for each tensor; None for the rest.
+                An input whose first dimension is as large as the batch is taken to hold samples, too:
+                ``{"table": {0: None}}`` keeps it as it is.
             forward: Where the names of positional parameters are read.
 
         Raises:

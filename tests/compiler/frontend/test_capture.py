@@ -391,3 +391,23 @@ def test_both_executors_agree_at_sizes_other_than_the_examples(net: Net, dtype: 
         batched, step = (program.run(x, executor=name, dtype=dtype) for name in ("batched", "step"))
         assert batched.shape == (3, length, 4)
         torch.testing.assert_close(batched, step)
+
+
+def test_a_table_beside_the_samples_keeps_its_size() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+            return self.fc(x) @ table.mT
+
+    model, example = Table(), (torch.zeros(2, 4), torch.zeros(2, 4))
+    program = ll.compile(model, example, "ideal", dynamic_shapes={"table": {0: None}})
+    assert [spec.type.shape for spec in program.body.inputs] == [("s0", 4), (2, 4)]
+    x, table = torch.randn(5, 4), torch.randn(2, 4)
+    with torch.no_grad():
+        close(program.run(x, table, ideal=True), model(x, table))
+    program = ll.compile(model, example, "ideal")
+    with pytest.raises(ll.InputError, match="inputs disagree on a size"):
+        program.run(x, table)
