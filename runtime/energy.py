@@ -8,9 +8,9 @@ local oscillator   optical     static   shots * window_s * ports * r * local_osc
 hold               control     static   core seconds * settings * phase_shifter_hold_w
 reconfigure        control     dynamic  phases_written * reconfigure_j_per_phase
 calibration        control     dynamic  as given
-dac                conversion  dynamic  dac_samples * dac_j_per_sample
+dac                conversion  dynamic  dac_samples * energy of a sample, :mod:`.converters`
 modulator          conversion  dynamic  dac_samples * modulator_j_per_sample
-adc                conversion  dynamic  adc_samples * adc_j_per_sample
+adc                conversion  dynamic  adc_samples * energy of a sample, :mod:`.converters`
 receiver           detection   dynamic  adc_samples * detector_j_per_sample
 memory             memory      dynamic  memory_bytes * memory_j_per_byte
 macs               host        dynamic  host_macs * host_j_per_mac
@@ -34,6 +34,7 @@ import numpy as np
 from .counts import Counts, configure_counts, settings_per_tile, step_counts, stream_counts
 from .errors import InputError, complaint
 from .latency import stream_s
+from .converters import adc_sample_j, dac_sample_j
 from .ledger import IDLE, ITEMS, PARTS, EnergyReport, Ledger, on_grid
 from .program import HostStep, ProgramBody
 from .schedule import EventKind, Schedule
@@ -67,7 +68,7 @@ def price(target: Target, counts: Counts, hold_s: float = 0.0) -> dict[str, floa
         "calibration": 0.0,
         "dac": counts.dac_samples * energy.dac_j_per_sample,
         "modulator": counts.dac_samples * energy.modulator_j_per_sample,
-        "adc": counts.adc_samples * energy.adc_j_per_sample,
+        "adc": counts.adc_samples * adc_sample_j(target),
         "receiver": counts.adc_samples * energy.detector_j_per_sample,
         "memory": counts.memory_bytes * energy.memory_j_per_byte,
         "macs": counts.host_macs * energy.host_j_per_mac,

@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import InputError, complaint
+from ..meshes import tile_mesh
+from ..meshes.base import Mesh
+from ..targets.schema import Target
+from .detection import noise_coefficients, photocurrent_a, shot_noise_rms_a
+from .loss import path_loss_db, transmission
 
 
 def launch_power_w(detected_w: float, *efficiencies: float) -> float:
@@ -63,3 +68,113 @@ class ErrorBudget:
     def met(self) -> bool:
         """Whether the errors stay within the budget."""
         return self.total <= self.allowed
+
+
+def longest_path(mesh: Mesh) -> int:
+    """Cells that light meets on the longest path through a mesh; an edge port of a window without a cell meets none."""
+    met = [0] * mesh.ports
+    for upper, lower in _cells_in_order(mesh):
+        met[upper] = met[lower] = max(met[upper], met[lower]) + 1
+    return max(met)
+
+
+def _cells_in_order(mesh: Mesh) -> list[tuple[int, int]]:
+    return list(zip(mesh.cell_ports.tolist(), mesh.cell_lower.tolist(), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBudget:
+    """From the laser to a detector, of a full-scale field: powers in W, losses in dB, currents in A.
+
+    ``path_cells``: cells on the longest path, through both meshes of a tile; ``shared_w``: what one of ``outputs``
+    detectors gets when the light of all ports spreads over them evenly.
+    """
+
+    launched_w: float
+    lit: int
+    path_cells: int
+    path_loss_db: float
+    detected_w: float
+    current_a: float
+    shot_noise_a: float
+    snr_db: float
+    bits: float
+    outputs: int
+    shared_w: float
+    shared_current_a: float
+    shared_shot_noise_a: float
+
+
+def link_budget(target: Target, outputs: int | None = None) -> LinkBudget:
+    """The link budget of a target; ``outputs`` detectors share the light of all ports, one a port by default."""
+    detection, mesh = target.detection, tile_mesh(target.mesh)
+    outputs = target.mesh.ports if outputs is None else outputs
+    path = longest_path(mesh)
+    loss = path_loss_db(target, path)
+    lit = target.mesh.ports * (target.encoding.rails // target.encoding.shots)
+    detected = detection.launch_power_w * transmission(loss)
+    shared = detected_power_w(detection.launch_power_w * lit, transmission(loss), outputs=outputs)
+    current, part = (photocurrent_a(power, detection.responsivity_a_per_w) for power in (detected, shared))
+    ratio = snr_db(target)
+    return LinkBudget(
+        launched_w=detection.launch_power_w * lit,
+        lit=lit,
+        path_cells=2 * path,
+        path_loss_db=loss,
+        detected_w=detected,
+        current_a=current,
+        shot_noise_a=shot_noise_rms_a(current, detection.bandwidth_hz),
+        snr_db=ratio,
+        bits=snr_bits(ratio),
+        outputs=outputs,
+        shared_w=shared,
+        shared_current_a=part,
+        shared_shot_noise_a=shot_noise_rms_a(part, detection.bandwidth_hz),
+    )
+
+
+def snr_db(target: Target) -> float:
+    """Signal-to-noise ratio (of powers of the electrical signal) of a full-scale signal over the longest path."""
+    coefficients = noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
+    return -20 * math.log10(coefficients.rms(1.0))
+
+
+def bits_snr_db(bits: float) -> float:
+    """The ratio of full scale to noise at which noise is as large as the rounding error of so many bits."""
+    return 20 * math.log10(2**bits * math.sqrt(12))
+
+
+def snr_bits(ratio_db: float) -> float:
+    """Bits whose rounding error is as large as the noise of a full-scale ratio: the inverse of :func:`bits_snr_db`."""
+    return math.log2(10 ** (ratio_db / 20) / math.sqrt(12))
+
+
+def required_launch_w(target: Target, *, snr_db: float | None = None, bits: float | None = None) -> float:
+    """Power to launch into each port so that a full-scale signal reaches a ratio, or the noise of so many bits.
+
+    What the detector needs, back through its responsivity, the cells of the longest path and the couplings. Amplifier
+    and dark noise fall with power, shot noise slower, and intensity noise not at all.
+
+    Returns: watts, ``inf`` where no power is enough.
+    Raises: InputError unless exactly one of ``snr_db`` and ``bits`` is given.
+    """
+    if (snr_db is None) == (bits is None):
+        raise InputError(complaint("what is asked of the light?", got=f"snr_db={snr_db}, bits={bits}", allowed="one"))
+    ratio = snr_db if snr_db is not None else bits_snr_db(bits or 0.0)
+    now = noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
+    allowed = 10 ** (-ratio / 10)
+    # Variances over full scale at r = launched now / launched then.
+    if target.detection.kind == "coherent":
+        left = allowed - now.c2
+        return math.inf if left <= 0 else target.detection.launch_power_w * now.c0 / left
+    left = allowed - now.c2
+    if left <= 0:
+        return math.inf
+    # c0 r^2 + c1 r = left, in the form that does not cancel for a small c0
+    r = 2 * left / (now.c1 + math.sqrt(now.c1**2 + 4 * now.c0 * left))
+    return target.detection.launch_power_w / r
+
+
+def launch_for_detected_w(target: Target, detected_w: float) -> float:
+    """Power to launch into a port so that a full-scale field brings ``detected_w`` to its detector, losses paid."""
+    return launch_power_w(detected_w, transmission(path_loss_db(target, longest_path(tile_mesh(target.mesh)))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import TargetError, complaint
+from . import limits
 from .edit import field_names, numbers
 from .faults import close_names, unknown_field
 
@@ -47,7 +48,7 @@ def contradictions(target: Target) -> list[str]:
             )
         )
     else:
-        faults += _impossible_mesh(target)
+        faults += _impossible_mesh(target) or limits.broken(target)
     known = [f"{part}.{name}" for part, names in field_names(type(target)).items() if part for name in names]
     present = numbers(target)
     for path in target.provenance:

@@ -112,6 +112,7 @@ class DetectionSpec(Part):
     local_oscillator_w: Positive = 1e-3  # per detector, coherent detection only
     launch_power_w: Positive = 1e-3  # per input port at full scale, before on-chip loss
 
+    required_snr_db: Positive | None = None  # asked of a full-scale signal at its detector
 
 class TimingSpec(Part):
     """What happens when. A window is encode, symbol and integration of one vector."""
@@ -120,6 +121,12 @@ class TimingSpec(Part):
     window_s: Positive  # one shot: symbol plus integration
     pipeline_latency_s: NonNegative = 0.0  # first shot in to first number out: DAC, flight, ADC
 
+    encode_s: NonNegative | None = None  # of each window: until the driven inputs have settled
+    integrate_s: Positive | None = None  # of each window: the detectors integrate
+    detector_skew_s: NonNegative | None = None  # from the earliest detector to the latest
+    detector_margin_s: NonNegative | None = None  # from settling to the opening of the detectors; covers the skew
+    control_rate_hz: Positive | None = None  # shots that the control electronics can start in a second
+    required_vectors_per_s: Positive | None = None  # throughput asked of one core
 
 class EnergySpec(Part):
     """What each event costs."""
@@ -127,10 +134,13 @@ class EnergySpec(Part):
     laser_wall_plug_efficiency: Fraction
     phase_shifter_hold_w: NonNegative  # mean static power of one phase shifter
     reconfigure_j_per_phase: NonNegative = 0.0
-    dac_j_per_sample: NonNegative
+    dac_j_per_sample: NonNegative | None = None  # this or the next
+    dac_j_per_step: NonNegative | None = None  # Walden figure of merit: energy of a sample over 2^bits
     modulator_j_per_sample: NonNegative = 0.0
     detector_j_per_sample: NonNegative = 0.0  # photodiode bias and TIA
-    adc_j_per_sample: NonNegative
+    adc_j_per_sample: NonNegative | None = None  # this or one of the next two
+    adc_j_per_step: NonNegative | None = None  # Walden figure of merit: energy of a sample over 2^bits
+    adc_schreier_db: Positive | None = None  # Schreier figure of merit: SNDR + 10 log10(bandwidth / power)
     memory_j_per_byte: NonNegative
     host_j_per_mac: NonNegative  # multiply-accumulates left on the host
     host_j_per_op: NonNegative = 0.0  # one elementwise result: bias, accumulation, activation
