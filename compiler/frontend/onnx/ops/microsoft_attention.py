@@ -218,7 +218,7 @@ def group_query_attention(
             rotated(part.transpose(1, 2), cos, sin, turned, 2 * cos.shape[1], interleaved).transpose(1, 2)
             for part in (q, k)
         )
-    slots = torch.sym_max(before, total)
+    slots: Any = torch.sym_max(before, total)
     keys, values = (_cached(past, new, where, slots) for past, new in ((past_key, k), (past_value, v)))
     shared = heads // groups
     scores = torch.matmul(q, keys.repeat_interleave(shared, 1).transpose(-1, -2))

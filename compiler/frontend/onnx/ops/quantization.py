@@ -7,6 +7,8 @@ stay what they are: factors on the host.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional as F
 
@@ -128,7 +130,7 @@ def _centred(values: Tensor, zero: Tensor | None, dtype: torch.dtype) -> Tensor:
     return result if zero is None else result - zero.to(dtype)
 
 
-def _hold_matrix(at: int, zero_at: int) -> object:
+def _hold_matrix(at: int, zero_at: int) -> Callable[[NodeContext], None]:
     """While the model is built: the constant right-hand matrix centred, as torch's linear wants it."""
 
     def prepare(node: NodeContext) -> None:
@@ -185,7 +187,7 @@ def _per_channel(parameter: Tensor, rank: int) -> Tensor:
     return parameter.reshape(-1, *([1] * (rank - 1)))
 
 
-def _hold_kernel(at: int, zero_at: int) -> object:
+def _hold_kernel(at: int, zero_at: int) -> Callable[[NodeContext], None]:
     """While the model is built: the constant kernel centred."""
 
     def prepare(node: NodeContext) -> None:

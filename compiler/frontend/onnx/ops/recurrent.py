@@ -132,7 +132,7 @@ def _recurrent(
         raise node.error("an unknown direction", got=direction, allowed="forward, reverse or bidirectional")
     if w.shape[0] != directions:
         raise node.input_error(
-            1, "the weights are for another number of directions", got=w.shape[0], allowed=directions
+            1, "the weights are for another number of directions", got=w.shape[0], allowed=str(directions)
         )
     if not node.state.get("ordered"):
         w, r = _reordered(node, w), _reordered(node, r)
