@@ -116,6 +116,7 @@ class NodeContext:
         if isinstance(value, Known):
             return value.tolist()
         if isinstance(value, torch.Tensor):
+            self._refuse_traced(value, position)
             return value.reshape(-1).tolist()
         raise self.input_error(position, "a tensor is needed here", got=type(value).__name__)
 
@@ -124,9 +125,21 @@ class NodeContext:
         if isinstance(value, Known) and value.array.size == 1:
             return value.item()
         if isinstance(value, torch.Tensor) and value.numel() == 1:
+            self._refuse_traced(value, position)
             return value.reshape(()).item()
         got = getattr(value, "shape", type(value).__name__)
         raise self.input_error(position, "one number is needed here", got=got)
+
+    def _refuse_traced(self, value: torch.Tensor, position: int) -> None:
+        """Refuse to look at the data of a value while the model is traced: there is none."""
+        if torch.compiler.is_exporting() or type(value).__name__ == "FakeTensor":
+            raise self.input_error(
+                position,
+                "the value decides about sizes, and a compiled program needs to know it beforehand",
+                got="a value that depends on data",
+                allowed="a constant, or sizes of the inputs",
+                next_step="make it an initializer, or run the module by itself: to_module(model)(...)",
+            )
 
     def axis(self, axis: int, rank: int) -> int:
         """An axis counted from the front.

@@ -236,3 +236,15 @@ def test_bad_models_are_refused_by_node(change: Any, message: str) -> None:
     change(model)
     with pytest.raises(CaptureError, match=message):
         backend.prepare(model)
+
+
+def test_a_size_that_depends_on_data_is_named() -> None:
+    model, x, _ = linear()
+    model.graph.node.append(helper.make_node("Tile", ["y", "times"], ["z"], name="tiler"))
+    model.graph.input.append(helper.make_tensor_value_info("times", TensorProto.INT64, [2]))
+    model.graph.output[0].name = "z"
+    rep = backend.prepare(model)
+    assert rep.run([x, np.array([1, 2])])[0].shape == (3, 8)
+    assert rep.placement == "host"
+    for part in ("'tiler'", "input 1 'times'", "depends on data", "initializer"):
+        assert part in rep.reason
