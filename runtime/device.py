@@ -6,7 +6,8 @@ An owner of hardware implements :class:`PhotonicDevice` and passes it to the ste
 - ``reserve`` takes the cores for one run and ``release`` gives them back; requests outside are refused.
 - ``configure`` writes the phase and attenuator codes of one tile to a core's drivers, sets the receivers
   so that the ADC's largest code is ``adc_full_scale``, waits until everything has settled, and only then
-  returns. The core holds that configuration until the next one.
+  returns. The core holds that configuration until the next one; a core with several buffers (``mesh.buffers``)
+  until the next one into the same ``buffer``, and may be configured while light runs through another.
 - ``stream`` starts a window of input vectors: each rail of each vector is one shot through the tile (the
   two rails of dual-port differential encoding go together). Codes are what the DACs take.
 - ``read_out`` waits for a window and returns the raw ADC codes with detector statistics. Numbers are
@@ -67,7 +68,8 @@ class ConfigureRequest:
     - ``attenuators`` uint32 (n,): field amplitudes in 1 / (2**attenuator_bits - 1);
     - ``adc_full_scale`` float32 (n,): receiver gain, as the signal at the ADC's largest code in units of
       the normalised output; ``lit_ports``: input ports that carry data, the others stay dark;
-    - ``measure_offset``: whether the host needs the tile's reading with every lit port at full amplitude.
+    - ``measure_offset``: whether the host needs the tile's reading with every lit port at full amplitude;
+    - ``buffer``: which of the core's settings it replaces, from 0.
     """
 
     header: Header
@@ -79,6 +81,7 @@ class ConfigureRequest:
     adc_full_scale: np.ndarray
     lit_ports: int
     measure_offset: bool = False
+    buffer: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +136,7 @@ class PhotonicDevice(Protocol):
         ...
 
     def stream(self, request: StreamRequest) -> None:
-        """Start a window of vectors through the tile that the core holds."""
+        """Start a window of vectors through a tile that the core holds: that of the header's configuration."""
         ...
 
     def read_out(self, header: Header) -> StreamResponse:

@@ -20,6 +20,9 @@ ops                host        dynamic  (accumulations + host_elements) * host_j
 r is the number of rails lit at once (2 for dual-port differential encoding). Static items are a power
 times a time, dynamic ones an energy times a count. Lasers are on during windows; a core holds its phases
 from its first configuration to the end of the run, and what it holds between events is the row ``idle``.
+A core with two buffers has two full sets of phase shifters: each is held, and paid for, from the first configuration
+that goes into it, so that a core with both set draws the hold power twice, and "core seconds" are those of its
+buffers. An event keeps one buffer busy (a configuration the one it sets, a stream the one the light goes through).
 The counts are those of :mod:`.counts`. The form follows the usual accounting of photonic accelerators
 (for example M. A. Nahmias et al., IEEE JSTQE 26, 7701518 (2020)): optical, conversion and control apart.
 """
@@ -31,10 +34,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .converters import adc_sample_j, dac_sample_j
 from .counts import Counts, configure_counts, settings_per_tile, step_counts, stream_counts
 from .errors import InputError, complaint
 from .latency import stream_s
-from .converters import adc_sample_j, dac_sample_j
 from .ledger import IDLE, ITEMS, PARTS, EnergyReport, Ledger, on_grid
 from .program import HostStep, ProgramBody
 from .schedule import EventKind, Schedule
@@ -66,7 +69,7 @@ def price(target: Target, counts: Counts, hold_s: float = 0.0) -> dict[str, floa
         "hold": hold_s * settings_per_tile(target.mesh) * energy.phase_shifter_hold_w,
         "reconfigure": counts.phases_written * energy.reconfigure_j_per_phase,
         "calibration": 0.0,
-        "dac": counts.dac_samples * energy.dac_j_per_sample,
+        "dac": counts.dac_samples * dac_sample_j(target),
         "modulator": counts.dac_samples * energy.modulator_j_per_sample,
         "adc": counts.adc_samples * adc_sample_j(target),
         "receiver": counts.adc_samples * energy.detector_j_per_sample,
@@ -162,17 +165,24 @@ def energy(
         execution=Ledger(rows, exact[0]),
         configuration=Ledger(rows, exact[1]),
         reuse=reuse,
-        resident=bool(per_core.max() <= 1),
+        resident=bool(per_core.max() <= schedule.buffers),
         calibration_j=calibration_j,
     )
 
 
 def _idle_s(schedule: Schedule) -> float:
-    """Core seconds between a core's first configuration and the end of the run in which it does nothing."""
+    """Core seconds between a core's first configuration and the end of the run in which it does nothing.
+
+    With several buffers: of every buffer, from its own first configuration on.
+    """
     chip = schedule.core >= 0
-    core, start = schedule.core[chip], schedule.start_s[chip]
-    _, first = np.unique(core, return_index=True)
-    on = math.fsum(schedule.makespan_s - start[first])
-    busy = math.fsum(schedule.end_s[chip] - start)
+    rows = np.flatnonzero(schedule.kind == EventKind.CONFIGURE)
+    rows = rows[np.argsort(schedule.core[rows], kind="stable")]
+    cores, first = np.unique(schedule.core[rows], return_index=True)
+    last = np.append(first[1:], len(rows))
+    # a core's k-th configuration goes into buffer k mod buffers
+    heads = [first[first + turn < last] + turn for turn in range(schedule.buffers)]
+    on = math.fsum(schedule.makespan_s - schedule.start_s[rows[np.concatenate(heads)]]) if len(cores) else 0.0
+    busy = math.fsum(schedule.end_s[chip] - schedule.start_s[chip])
     # Rounding may leave a hair below zero where cores are never idle.
     return max(on - busy, 0.0) if on - busy > 1e-12 * on else 0.0

@@ -18,7 +18,7 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Movement:
-    """Of the configurations of a run, each core's first one left out.
+    """Of the configurations of a run, each core's (or buffer's) first one left out.
 
     ``travel_rad``: the ways of all phase shifters, each the shorter way round, added up; ``moved``: phase shifters
     whose driver code changes; ``phases``: phase shifters written.
@@ -56,13 +56,16 @@ def movement(body: ProgramBody, schedule: Schedule) -> Movement:
 def chains(body: ProgramBody, schedule: Schedule) -> Iterator[np.ndarray]:
     """For every core the tiles that it is configured for, in order: int64 (configurations, 2), bank and table row.
 
-    Tiles whose settings only a run knows are left out.
+    The buffers of a core are set in turn, each with its own phases: one chain each. Tiles whose settings only a run
+    knows are left out.
     """
     rows = np.flatnonzero(schedule.kind == EventKind.CONFIGURE)
     place = _tiles(body, schedule, rows)
     for core in np.unique(schedule.core[rows]):
-        chain = place[schedule.core[rows] == core]
-        yield chain[chain[:, 1] >= 0]
+        own = place[schedule.core[rows] == core]
+        for buffer in range(schedule.buffers):
+            chain = own[buffer :: schedule.buffers]
+            yield chain[chain[:, 1] >= 0]
 
 
 def _tiles(body: ProgramBody, schedule: Schedule, rows: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Schedules as Chrome trace events, for Perfetto (ui.perfetto.dev) and chrome://tracing.
 
 Format: the JSON object form of the Trace Event Format (Google, 2016): complete events (``"ph": "X"``) with
-microseconds in ``ts`` and ``dur``, metadata events (``"ph": "M"``) that name the tracks.
+microseconds in ``ts`` and ``dur``, metadata events (``"ph": "M"``) that name the tracks. A core with two buffers
+has a track for its streams and one for its configurations.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ def trace_events(schedule: Schedule) -> Iterator[dict[str, Any]]:
     Yields:
         Dicts as the format wants them; ``args`` tell step, tile and vectors.
     """
+    apart = schedule.buffers > 1  # configurations overlap streams: a track of their own
     yield _named("process_name", CHIP, 0, "photonic chip")
     yield _named("process_name", HOST, 0, "host")
     for core in sorted(set(schedule.core[schedule.core >= 0].tolist())):
-        yield _named("thread_name", CHIP, core, f"core {core}")
-        yield {"name": "thread_sort_index", "ph": "M", "pid": CHIP, "tid": core, "args": {"sort_index": core}}
+        tracks = (f"core {core}", f"core {core}, configuring") if apart else (f"core {core}",)
+        for track, name in enumerate(tracks, len(tracks) * core):
+            yield _named("thread_name", CHIP, track, name)
+            yield {"name": "thread_sort_index", "ph": "M", "pid": CHIP, "tid": track, "args": {"sort_index": track}}
     yield _named("thread_name", HOST, 0, "host ops")
     names = [EventKind(kind).name.lower() for kind in EventKind]
     start, duration = schedule.start_s * 1e6, (schedule.end_s - schedule.start_s) * 1e6
@@ -51,7 +55,7 @@ def trace_events(schedule: Schedule) -> Iterator[dict[str, Any]]:
             "ts": ts,
             "dur": dur,
             "pid": HOST if core < 0 else CHIP,
-            "tid": max(core, 0),
+            "tid": 2 * core + (kind == EventKind.CONFIGURE) if apart and core >= 0 else max(core, 0),
             "args": args,
         }
 
@@ -84,6 +88,8 @@ def _write(schedule: Schedule, file: IO[str]) -> None:
         "batch": schedule.batch,
         "makespan_s": schedule.makespan_s,
         "lower_bound_s": schedule.lower_bound_s,
+        "bound": schedule.bound,
+        "naive_s": schedule.naive_s,
     }
     file.write(f'{{"displayTimeUnit": "ns", "otherData": {json.dumps(facts)}, "traceEvents": [\n')
     comma = ""

@@ -12,12 +12,13 @@ from .errors import DeviceError, complaint
 class Session:
     """One device's side of the protocol: who reserved it, what each core holds, what was numbered how."""
 
-    def __init__(self, cores: int, ports: int) -> None:
+    def __init__(self, cores: int, ports: int, buffers: int = 1) -> None:
         self.cores = cores
         self.ports = ports
+        self.buffers = buffers
         self._reserved = 0
         self._sequence = -1
-        self._held: dict[int, Header] = {}
+        self._held: dict[int, dict[int, Header]] = {}  # by core and buffer
 
     def reserve(self, cores: int) -> None:
         """Start a reservation. Raises DeviceError where one is open or the cores are not there."""
@@ -64,7 +65,13 @@ class Session:
                 complaint("wrong table of ADC full scales", where=where, got=request.adc_full_scale.shape,
                           allowed=f"({self.ports},)")
             )  # fmt: skip
-        self._held[header.core] = header
+        if not 0 <= request.buffer < self.buffers:
+            raise DeviceError(
+                complaint("no such buffer of a core", where=where, got=request.buffer,
+                          allowed=f"0 to {self.buffers - 1}",
+                          next_step="make the schedule for a target with this device's mesh.buffers")
+            )  # fmt: skip
+        self._held.setdefault(header.core, {})[request.buffer] = header
 
     def stream(self, request: StreamRequest, rails: int, low: float, high: float, integers: bool) -> None:
         """Check a window: the core holds the tile's configuration, and every code fits the DAC."""
@@ -72,15 +79,18 @@ class Session:
         self._admit(header)
         where = _where(header)
         held = self._held.get(header.core)
-        if held is None:
+        if not held:
             raise DeviceError(
                 complaint("a window before any configuration", where=where, next_step="configure the core first")
             )
-        if (held.tile, held.configuration) != (header.tile, header.configuration):
+        if all((own.tile, own.configuration) != (header.tile, header.configuration) for own in held.values()):
             raise DeviceError(
                 complaint("the core holds another configuration", where=where,
                           got=f"configuration {header.configuration} of {header.tile.bank}[{header.tile.index}]",
-                          allowed=f"configuration {held.configuration} of {held.tile.bank}[{held.tile.index}]",
+                          allowed=" or ".join(
+                              f"configuration {own.configuration} of {own.tile.bank}[{own.tile.index}]"
+                              for own in held.values()
+                          ),
                           next_step="configure the core again")
             )  # fmt: skip
         if codes.ndim != 3 or codes.shape[0] != rails or codes.shape[2] != self.ports:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from os import PathLike
@@ -45,7 +46,9 @@ class Schedule:
     - ``vectors`` int64: input vectors of the whole batch that the event sends (STREAM), else 0.
 
     ``steps`` names the program's steps; ``batch`` is the number of samples; ``makespan_s`` the end of the
-    last event; ``lower_bound_s`` what no schedule on this chip can beat.
+    last event; ``lower_bound_s`` what no schedule on this chip can beat, the largest of ``bounds`` (see
+    :func:`.bounds.bounds`); ``naive_s`` what one core takes, tile after tile (:func:`.bounds.naive_s`); ``buffers``
+    the settings that a core holds: its k-th configuration, from 0, goes into buffer ``k mod buffers``.
     """
 
     steps: tuple[str, ...]
@@ -59,6 +62,9 @@ class Schedule:
     vectors: np.ndarray
     makespan_s: float
     lower_bound_s: float
+    bounds: Mapping[str, float] = field(default_factory=dict[str, float])
+    naive_s: float = 0.0
+    buffers: int = 1
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -67,6 +73,16 @@ class Schedule:
     def ratio(self) -> float:
         """Makespan over its lower bound, 1 for an empty schedule."""
         return self.makespan_s / self.lower_bound_s if self.lower_bound_s else 1.0
+
+    @property
+    def bound(self) -> str:
+        """What the lower bound counts: the name of the largest bound, empty where there is none."""
+        return max(self.bounds, key=lambda name: self.bounds[name], default="")
+
+    @property
+    def speedup(self) -> float:
+        """The naive serial schedule over the makespan, 1 for an empty schedule."""
+        return self.naive_s / self.makespan_s if self.makespan_s else 1.0
 
     @cached_property
     def by_step(self) -> tuple[np.ndarray, ...]:
@@ -94,6 +110,9 @@ class Schedule:
             "batch": self.batch,
             "makespan_s": self.makespan_s,
             "lower_bound_s": self.lower_bound_s,
+            "bounds": dict(self.bounds),
+            "naive_s": self.naive_s,
+            "buffers": self.buffers,
             "steps": list(self.steps),
             **columns,
         }
@@ -150,13 +169,20 @@ class Schedule:
             Column("end_s", "end", _seconds),
             Column("busy_s", "core time", _seconds),
         )
-        notes = {"batch": self.batch, "makespan_s": self.makespan_s, "lower_bound_s": self.lower_bound_s}
+        notes = {
+            "batch": self.batch,
+            "makespan_s": self.makespan_s,
+            "lower_bound_s": self.lower_bound_s,
+            "bound": self.bound,
+            "naive_s": self.naive_s,
+        }
         return Table(columns, tuple(rows), left=2, notes=notes)
 
     def __str__(self) -> str:
         head = (
             f"schedule of {len(self)} events for a batch of {self.batch}: {_seconds(self.makespan_s)}, "
             f"{self.ratio:.3f} times the lower bound of {_seconds(self.lower_bound_s)}"
+            f"{f' ({self.bound})' if self.bound else ''}, {self.speedup:.4g} times as fast as one core tile by tile"
         )
         return f"{head}\n{self.table()}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dealing import gates_s, loop_tiles
+from .bounds import gates_s, loop_tiles
 from .errors import VerifyError, complaint
 from .latency import host_s, stream_s
 from .products import factor_s
@@ -82,32 +82,52 @@ def _order(schedule: Schedule) -> list[str]:
 
 
 def _resources(schedule: Schedule, body: ProgramBody) -> list[str]:
-    """One event at a time on a core and on the host; a core streams only the tile that it holds."""
+    """One event at a time on a core and on the host, or one of each kind where a core has two buffers; a core streams
+    only a tile that it holds, from after its configuration until its buffer is configured for another."""
     faults: list[str] = []
-    order = np.lexsort((np.arange(len(schedule)), schedule.core))
+    if schedule.buffers != body.target.mesh.buffers:
+        return [complaint("a schedule for other cores", where="buffers", got=schedule.buffers,
+                          allowed=str(body.target.mesh.buffers))]  # fmt: skip
+    # with two buffers a core's configurations are a lane of their own
+    lane = 2 * schedule.core.astype(np.int64)
+    if schedule.buffers > 1:
+        lane += schedule.kind == EventKind.CONFIGURE
+    order = np.lexsort((np.arange(len(schedule)), lane))
     core, start, end = schedule.core[order], schedule.start_s[order], schedule.end_s[order]
-    overlap = np.flatnonzero((core[1:] == core[:-1]) & (start[1:] < end[:-1]))
+    overlap = np.flatnonzero((lane[order][1:] == lane[order][:-1]) & (start[1:] < end[:-1]))
     if len(overlap):
         first, second = order[overlap[0]], order[overlap[0] + 1]
         where = f"core {core[overlap[0]]}" if core[overlap[0]] >= 0 else "host"
         faults.append(complaint("two events at once", where=f"{where}, events {first} and {second}"))
 
+    order = np.lexsort((np.arange(len(schedule)), schedule.core))
+    core = schedule.core[order]
     chip = order[core >= 0]
     host = order[core < 0]
     if (schedule.kind[chip] == EventKind.HOST).any() or (schedule.kind[host] != EventKind.HOST).any():
         return [*faults, complaint("a host op on a core, or a tile on the host")]
-    # Position of the last configuration at or before each event of the same core.
-    here = np.arange(len(chip))
-    configured = np.where(schedule.kind[chip] == EventKind.CONFIGURE, here, -1)
-    last = np.maximum.accumulate(configured) if len(chip) else configured
-    streams = np.flatnonzero(schedule.kind[chip] == EventKind.STREAM)
-    source = last[streams]
-    tile = _tiles_of_program(schedule, body)[chip]
-    held = (source >= 0) & (schedule.core[chip][source] == schedule.core[chip][streams])
-    held &= tile[source] == tile[streams]
+    # each core's configurations in turn; the k-th goes into buffer k mod buffers
+    configures = chip[schedule.kind[chip] == EventKind.CONFIGURE]
+    tile, where = _tiles_of_program(schedule, body), schedule.core.astype(np.int64)
+    names = where[chip] * (int(tile.max(initial=0)) + 1) + tile[chip]
+    kinds = np.unique(names, return_inverse=True)[1]
+    place = np.zeros(len(schedule), np.int64)
+    place[chip] = kinds * len(schedule) + chip  # same core and tile, in start order
+    streams = chip[schedule.kind[chip] == EventKind.STREAM]
+    known = configures[np.argsort(place[configures])]
+    found = np.searchsorted(place[known], place[streams]) - 1
+    source = known[found] if len(known) else np.full(len(streams), -1)
+    held = (found >= 0) & (where[source] == where[streams]) & (tile[source] == tile[streams])
+    held &= schedule.end_s[source] <= schedule.start_s[streams]
+    turn = np.zeros(len(schedule), np.int64)
+    turn[configures] = np.arange(len(configures))
+    after = turn[source] + schedule.buffers  # the configuration that takes the same buffer next
+    again = configures[np.minimum(after, len(configures) - 1)] if len(configures) else source
+    same = (after < len(configures)) & (where[again] == where[streams])
+    held &= ~same | (schedule.start_s[again] >= schedule.end_s[streams])
     wrong = streams[~held]
     if len(wrong):
-        event = chip[wrong[0]]
+        event = wrong.min()
         faults.append(
             complaint(
                 "a stream through a tile that its core does not hold",
@@ -122,13 +142,15 @@ def _tiles_of_program(schedule: Schedule, body: ProgramBody) -> np.ndarray:
     """Of each event, its tile counted through all banks of the program; -1 where it has none."""
     sizes = {name: bank.spec.tiles for name, bank in body.banks.items()}
     first = dict(zip(sizes, np.cumsum([0, *sizes.values()])[:-1].tolist(), strict=True))
+    fresh = sum(sizes.values())
     found = np.full(len(schedule), -1, np.int64)
     for step, events in zip(body.steps, schedule.by_step, strict=True):
         if isinstance(step, HostStep):
             continue
         tile = schedule.tile[events].astype(np.int64)
         if isinstance(step, ProductStep):  # every sample's tiles are others
-            found[events] = np.where(tile >= 0, sum(sizes.values()) + tile, -1)
+            found[events] = np.where(tile >= 0, fresh + tile, -1)
+            fresh += int(tile.max(initial=-1)) + 1
             continue
         before = 0
         for name in step.banks:

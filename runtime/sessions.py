@@ -1,7 +1,8 @@
 """A reservation of a device over many runs: configured once, then only what changes.
 
 A :class:`Session` stands between the step executor and a device. It keeps the reservation open, numbers requests
-without gaps from run to run, and passes a configuration on only where the core does not hold exactly that already.
+without gaps from run to run, and passes a configuration on only where the core's buffer does not hold exactly that
+already.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Session:
         self._running = False
         self._began = time.monotonic()
         self._sequence = 0
-        self._held: dict[int, tuple[ConfigureRequest, ConfigureResponse, int]] = {}
+        self._held: dict[tuple[int, int], tuple[ConfigureRequest, ConfigureResponse, int]] = {}  # by core and buffer
+        self._wanted: dict[tuple[int, int], tuple[int, int]] = {}  # core and the run's configuration: the same key
         self._windows: dict[int, Header] = {}
         try:
             device.reserve(cores)
@@ -95,11 +97,14 @@ class Session:
         """A run ends."""
         self._running = False
         self._windows.clear()
+        self._wanted.clear()
 
     def configure(self, request: ConfigureRequest) -> ConfigureResponse:
-        """Pass a configuration on, unless the core holds exactly it."""
+        """Pass a configuration on, unless the core's buffer holds exactly it."""
         self._alive()
-        core = request.header.core
+        core = (request.header.core, request.buffer)
+        self._wanted = {run: place for run, place in self._wanted.items() if place != core}
+        self._wanted[request.header.core, request.header.configuration] = core
         held = self._held.get(core)
         if held is not None and _same(held[0], request):
             self.usage.kept += 1
@@ -115,7 +120,8 @@ class Session:
     def stream(self, request: StreamRequest) -> None:
         """Pass a window on."""
         self._alive()
-        held = self._held.get(request.header.core)
+        place = self._wanted.get((request.header.core, request.header.configuration))
+        held = None if place is None else self._held.get(place)
         if held is None:
             raise DeviceError(
                 complaint("a window before any configuration", where=f"core {request.header.core}",

@@ -24,8 +24,10 @@ from .targets.schema import Target
 
 @dataclass(frozen=True, eq=False)
 class _Core:
-    """What a core holds: its tile's transfer matrix (n, n), its ADC full scales (n,), and its rules."""
+    """What a buffer of a core holds: its configuration's number, its tile's transfer matrix (n, n), its ADC full scales
+    (n,), and its rules."""
 
+    configuration: int
     chip: ChipArithmetic
     matrix: Tensor
     full_scale: Tensor
@@ -60,8 +62,8 @@ class SimulatorDevice:
         self.dtype = dtype
         self._layer_targets = dict(layer_targets or {})
         self._mesh = tile_mesh(target.mesh)
-        self._session = Session(target.mesh.cores, target.mesh.ports)
-        self._cores: dict[int, _Core] = {}
+        self._session = Session(target.mesh.cores, target.mesh.ports, target.mesh.buffers)
+        self._cores: dict[tuple[int, int], _Core] = {}  # by core and buffer
         self._windows: dict[int, StreamResponse] = {}
 
     def reserve(self, cores: int) -> None:
@@ -85,7 +87,8 @@ class SimulatorDevice:
         # the matrix is rounded to the run's dtype, sums are taken in double
         matrix = exact.to(narrow).to(wide)
         full_scale = torch.from_numpy(np.array(request.adc_full_scale)).to(self.dtype)
-        self._cores[request.header.core] = _Core(chip, matrix, full_scale)
+        header = request.header
+        self._cores[header.core, request.buffer] = _Core(header.configuration, chip, matrix, full_scale)
         if not request.measure_offset:
             return ConfigureResponse(request.header)
         sums = exact[:, : request.lit_ports].sum(1)
@@ -97,7 +100,9 @@ class SimulatorDevice:
         chip = arithmetic(target, self._mesh.depth, self.ideal)
         low = -chip.dac_levels if chip.sign == "phase_sign" else 0
         self._session.stream(request, chip.rails, low, chip.dac_levels, chip.dac_bits is not None)
-        core = self._cores[request.header.core]
+        held = (self._cores.get((request.header.core, buffer)) for buffer in range(self.target.mesh.buffers))
+        # the session has found the configuration in one of them
+        core = next(own for own in held if own and own.configuration == request.header.configuration)
         codes = request.codes.to(self.dtype)
         signal = self._detect(core, codes)
         if chip.noise is not None:

@@ -32,6 +32,8 @@ from .walk import Values, declared, reads, run_host_step
 Fetch = Callable[[MatrixStep, Values], Tensor]
 Begin = Callable[[RecurrentStep, Values], Recurrence]
 Operands = Callable[[ProductStep, Values], tuple[Tensor, Tensor]]
+Key = tuple[str | int, int]
+"""A tile by bank and row, or a product's by step and number."""
 
 
 class Stepper:
@@ -89,7 +91,8 @@ class Stepper:
         self._work: dict[int, TileWork] = {}
         self._loops: dict[int, Loop] = {}
         self._done: set[int] = set()
-        self._configurations: dict[int, int] = {}
+        self._turns: dict[int, int] = {}  # configurations of each core so far
+        self._held: dict[tuple[int, int], tuple[Key, int]] = {}  # by core and buffer: tile, number of the configuration
         self._sequence = 0
 
     def run(self, schedule: Schedule, values: Values) -> None:
@@ -136,8 +139,8 @@ class Stepper:
             raise VerifyError(complaint(f"a {kind.name.lower()} event on the wrong kind of step", where=step.name))
 
     def _configure(self, index: int, bank: str, tile: int, core: int) -> None:
-        self._configurations[core] = self._sequence + 1
-        self._drivers[bank].configure(self.device, self._header(index, bank, tile, core, 0))
+        buffer = self._hold(core, (bank, tile))
+        self._drivers[bank].configure(self.device, self._header(index, bank, tile, core, 0, (bank, tile)), buffer)
         self.counts += configure_counts(self.body.banks[bank].spec, 1)
 
     def _product(
@@ -154,12 +157,12 @@ class Stepper:
         sample, row = product.place(tile)
         driver, work = product.drivers[sample], product.works[sample]
         if kind == EventKind.CONFIGURE:
-            self._configurations[core] = self._sequence + 1
-            driver.configure(self.device, self._header(index, step.bank, row, core, 0))
+            buffer = self._hold(core, (index, tile))
+            driver.configure(self.device, self._header(index, step.bank, row, core, 0, (index, tile)), buffer)
             self.counts += configure_counts(product.spec, 1)
             return
         first = sample * work.vectors
-        self._stream(index, step.bank, GEOMETRY, row, core, work, vectors, first, driver)
+        self._stream(index, step.bank, GEOMETRY, row, core, work, vectors, first, driver, (index, tile))
         if not product.left:
             self._finish_product(index, step, values)
 
@@ -264,14 +267,24 @@ class Stepper:
         self._work[index] = TileWork.of(x, shape, vectors, spec)
         return self._work[index]
 
-    def _header(self, index: int, name: str, tile: int, core: int, first: int) -> Header:
+    def _hold(self, core: int, key: Key) -> int:
+        """The buffer that a core's next configuration, of this tile, goes into: one after the other."""
+        turn = self._turns.get(core, 0)
+        self._turns[core] = turn + 1
+        buffer = turn % self.body.target.mesh.buffers
+        self._held[core, buffer] = (key, self._sequence + 1)
+        return buffer
+
+    def _header(self, index: int, name: str, tile: int, core: int, first: int, key: Key) -> Header:
         bank = self.body.banks[name]
         spec, columns = bank.spec, bank.columns
         place = (int(columns["group"][tile]), int(columns["row"][tile]), int(columns["col"][tile]))
         grid = (spec.groups, spec.grid_rows, spec.grid_cols)
         identity = TileId(name, self._banks[name], tile, place, grid)
         self._sequence += 1
-        configuration = self._configurations.get(core, 0)
+        held = (self._held.get((core, buffer)) for buffer in range(self.body.target.mesh.buffers))
+        # of a tile that no buffer holds: number 0, which the device refuses
+        configuration = max((number for mine, number in filter(None, held) if mine == key), default=0)
         return Header(identity, core, index, first, configuration, self._calibration, self._sequence)
 
     def _stream(
@@ -285,6 +298,7 @@ class Stepper:
         vectors: int,
         first: int = 0,
         driver: TileDriver | None = None,
+        key: Key | None = None,
     ) -> None:
         """Send every vector of a product, from index ``first`` on, through one tile, a window of a block at a time."""
         if vectors != work.vectors:
@@ -308,7 +322,8 @@ class Stepper:
             if x.ndim == 3:
                 x = x.transpose(1, 2).flatten(0, 1)
             x = F.pad(x, (0, low + spec.ports - high))
-            parts.append(driver.send(self.device, self._header(index, name, tile, core, first + block.start), x))
+            header = self._header(index, name, tile, core, first + block.start, key or (name, tile))
+            parts.append(driver.send(self.device, header, x))
         work.add(tile, (group, row), self._columns[name][group, row], torch.cat(parts))
         rows = int(self._rows[name][tile])
         self.counts += stream_counts(

@@ -45,8 +45,8 @@ class TileDriver:
         else:
             self._adc = torch.ones((bank.spec.tiles, bank.spec.ports), dtype=dtype)
 
-    def configure(self, device: PhotonicDevice, header: Header) -> None:
-        """Program a tile. Raises DeviceError where the device answers another request."""
+    def configure(self, device: PhotonicDevice, header: Header, buffer: int = 0) -> None:
+        """Program a tile into a buffer of its core. Raises DeviceError where the device answers another request."""
         bank, tile = self.bank, header.tile.index
         row = slice(tile, tile + 1)
         request = ConfigureRequest(
@@ -59,6 +59,7 @@ class TileDriver:
             self._adc[tile].float().numpy(),
             self.lit(header),
             measure_offset=self.chip.sign == "offset",
+            buffer=buffer,
         )
         response = device.configure(request)
         _expect(response, header)

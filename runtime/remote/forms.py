@@ -48,6 +48,7 @@ def configure_fields(request: ConfigureRequest) -> tuple[dict[str, Any], dict[st
         "attenuator_bits": request.attenuator_bits,
         "lit_ports": request.lit_ports,
         "measure_offset": request.measure_offset,
+        "buffer": request.buffer,
     }
     arrays = {
         "left": request.left,
@@ -71,6 +72,7 @@ def configure_request(message: Message) -> ConfigureRequest:
         np.array(arrays["adc_full_scale"]),
         _whole(fields["lit_ports"]),
         bool(fields["measure_offset"]),
+        _whole(fields.get("buffer", 0)),
     )
 
 

@@ -63,6 +63,7 @@ class MeshSpec(Part):
     topology: str = "clements"
     ports: int = Field(ge=1, le=4096)
     cores: int = Field(ge=1)
+    buffers: int = Field(default=1, ge=1, le=2)  # settings that a core holds: one is set while light uses the other
     layers: int | None = Field(default=None, ge=1)  # windows, for the families whose depth is an option
     phase_bits: Bits = None
     attenuator_bits: Bits = None
@@ -111,8 +112,8 @@ class DetectionSpec(Part):
     bandwidth_hz: Positive = 1e9
     local_oscillator_w: Positive = 1e-3  # per detector, coherent detection only
     launch_power_w: Positive = 1e-3  # per input port at full scale, before on-chip loss
-
     required_snr_db: Positive | None = None  # asked of a full-scale signal at its detector
+
 
 class TimingSpec(Part):
     """What happens when. A window is encode, symbol and integration of one vector."""
@@ -120,13 +121,13 @@ class TimingSpec(Part):
     reconfigure_s: NonNegative  # full reconfiguration of one tile: drivers and settling
     window_s: Positive  # one shot: symbol plus integration
     pipeline_latency_s: NonNegative = 0.0  # first shot in to first number out: DAC, flight, ADC
-
     encode_s: NonNegative | None = None  # of each window: until the driven inputs have settled
     integrate_s: Positive | None = None  # of each window: the detectors integrate
     detector_skew_s: NonNegative | None = None  # from the earliest detector to the latest
     detector_margin_s: NonNegative | None = None  # from settling to the opening of the detectors; covers the skew
     control_rate_hz: Positive | None = None  # shots that the control electronics can start in a second
     required_vectors_per_s: Positive | None = None  # throughput asked of one core
+
 
 class EnergySpec(Part):
     """What each event costs."""

@@ -24,7 +24,7 @@ _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_w", "W"),
     ("_j", "J"),
 )
-_NAMED = {"ports": "port", "cores": "core", "layers": "layer"}
+_NAMED = {"ports": "port", "cores": "core", "layers": "layer", "buffers": "buffer"}
 
 # Prefixes as divisors or factors that are exact in binary floating point (up to 10^22).
 _DIVISORS = {"": 1.0, "m": 1e3, "u": 1e6, "n": 1e9, "p": 1e12, "f": 1e15, "a": 1e18}
