@@ -168,6 +168,32 @@ def unary(node: NodeContext, value: Known | None) -> Any:
     return _made(_map(_UNARY[node.op], value.array), value.dtype)
 
 
+@known("Clip")
+def clip(node: NodeContext, value: Known | None, low: Known | None = None, high: Known | None = None) -> Any:
+    if value is None:
+        return NotImplemented
+    least = low.item() if low is not None else node["min"]
+    most = high.item() if high is not None else node["max"]
+    array = value.array
+    for limit, bound in ((least, torch.sym_max), (most, torch.sym_min)):
+        if limit is not None and array is not None:
+            array = _map(bound, array, Known.of(limit).array)
+    return _made(array, value.dtype)
+
+
+@known("Relu")
+def relu(node: NodeContext, value: Known) -> Any:
+    return _made(_map(torch.sym_max, value.array, Known.of(0).array), value.dtype)
+
+
+@known("Pow")
+def power(node: NodeContext, base: Known, exponent: Known) -> Any:
+    # Whole powers only: of a symbol they are products.
+    if not all(isinstance(item, (int, float)) and item in (1, 2, 3) for item in exponent.tolist()):
+        return NotImplemented
+    return _made(_map(lambda a, n: product([a] * int(n)), base.array, exponent.array), base.dtype)
+
+
 @known("Sqrt")
 def sqrt(node: NodeContext, value: Known) -> Any:
     if not value.is_concrete:
@@ -281,6 +307,23 @@ def reshape(node: NodeContext, data: Known, shape: Known | None = None) -> Any:
     if any(not isinstance(item, int) for item in target) or 0 in target:
         return NotImplemented
     return Known(data.array.reshape(target), data.dtype)
+
+
+@known("Flatten")
+def flatten(node: NodeContext, data: Known) -> Any:
+    axis = node["axis"] + data.array.ndim if node["axis"] < 0 else node["axis"]
+    if not 0 <= axis <= data.array.ndim:
+        return NotImplemented
+    return Known(data.array.reshape(math.prod(data.shape[:axis]), -1), data.dtype)
+
+
+@known("Tile")
+def tile(node: NodeContext, data: Known, repeats: Known, *rest: Known) -> Any:
+    if rest or not repeats.is_concrete or len(repeats.tolist()) != data.array.ndim or min(repeats.tolist()) < 0:
+        return NotImplemented
+    if math.prod(data.shape) * math.prod(repeats.tolist()) > LIMIT:
+        return NotImplemented
+    return Known(np.tile(data.array, repeats.tolist()), data.dtype)
 
 
 @known("Transpose")

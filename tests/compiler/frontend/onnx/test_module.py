@@ -250,3 +250,32 @@ def test_constants_wrap_and_round_as_their_type_does() -> None:
         proto = model(nodes, [], ["y"], {"a": a, "b": b})
         with np.errstate(over="ignore"):
             np.testing.assert_array_equal(to_module(proto)().numpy(), (a + b) * b)
+
+
+def test_padding_that_an_exporter_computes_from_sizes_stays_a_number() -> None:
+    """As for "same" padding: (ceil(size / stride) - 1) * stride + reach - size, and not below 0."""
+    constants = {
+        "axis": np.int64(2), "stride": np.float32(2), "reach": np.float32(2), "zero": np.float32(0),
+        "none": np.array([0]), "where": np.array([2]),
+    }  # fmt: skip
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Gather", ["s", "axis"], "n"),
+        node("Cast", ["n"], "f", to=TensorProto.FLOAT),
+        node("Div", ["f", "stride"], "d"),
+        node("Ceil", ["d"], "c"),
+        node("Sub", ["c", "unit"], "c1"),
+        node("Mul", ["c1", "stride"], "m"),
+        node("Add", ["m", "reach"], "a"),
+        node("Sub", ["a", "f"], "p"),
+        node("Clip", ["p", "zero"], "q"),
+        node("Cast", ["q"], "i", to=I64),
+        node("Unsqueeze", ["i", "none"], "u"),
+        node("Concat", ["none", "u"], "pads", axis=0),
+        node("Pad", ["x", "pads", "", "where"], "y"),
+    ]
+    constants["unit"] = np.float32(1)
+    module = to_module(model(nodes, [info("x", ["N", 2, "L"])], ["y"], constants))
+    assert module(torch.randn(2, 2, 5)).shape == (2, 2, 6)
+    assert module(torch.randn(2, 2, 6)).shape == (2, 2, 6)
+    assert not any("item" in op for op in ops(exported(module, torch.randn(2, 2, 5))))
