@@ -27,6 +27,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+if __name__ == "coverage":
+    # started from this folder, numba looks for the package of that name and would find this file
+    raise ImportError("this is a benchmark, not the coverage package")
 if __name__ == "__main__":
     sys.modules["coverage"] = None  # type: ignore[assignment]  # numba takes this file for the package of its name
 
@@ -254,17 +257,20 @@ def markdown(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
         "",
         "Written by `python benchmarks/coverage.py --out coverage.json --markdown docs/coverage.md` with "
         + ", ".join(f"{package} {version}" for package, version in versions().items())
-        + f"; target `{options.target}`, random weights, one process and one network at a time.",
+        + f"; target `{options.target}`, random weights, one process and one network at a time, on a machine busy with "
+        "other work: seconds are for orientation.",
         "",
         f"A network passes where it compiles and the ideal chip is within {TOLERANCE:g} of eager PyTorch: the largest "
         "difference over the largest value of an output, for two samples and, where the batch is not fixed, for three. "
+        "*Networks* counts the list that `coverage.py --list` prints; those not *measured* have no row yet. "
         "*Checked* says how: `programmed`, through SVD, mesh programming and the ideal chip; `tiles`, compiled as far "
         "as tiles and compared with the tiles' matrices unfactored (networks of more than "
         f"{options.programmed / 1e6:.0f} M weights).",
         "",
     ]
     libraries = list(dict.fromkeys(row["name"].partition(":")[0] for row in rows))
-    lines += ["| library | networks | captured | compiled | within tolerance |", "|---|---|---|---|---|"]
+    lines += ["| library | networks | measured | captured | compiled | within tolerance |", "|---|---|---|---|---|---|"]
+    groups = {pattern.partition(":")[0]: pattern for pattern in EVERYTHING}
     for library in libraries:
         mine = [row for row in rows if row["name"].startswith(f"{library}:")]
         counts = (
@@ -273,7 +279,7 @@ def markdown(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
             sum(bool(row.get("compiled")) for row in mine),
             sum(_good(row, options) for row in mine),
         )
-        lines.append(f"| {library} | " + " | ".join(map(str, counts)) + " |")
+        lines.append(f"| {library} | {len(zoo.names(groups[library]))} | " + " | ".join(map(str, counts)) + " |")
     for library in libraries:
         lines += ["", f"## {library}", "", "| network | weights | MACs on chip | tiles | batch | error | checked | s |"]
         lines.append("|---|---|---|---|---|---|---|---|")
