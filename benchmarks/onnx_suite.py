@@ -272,6 +272,10 @@ def table(results: dict[str, dict[str, dict[str, dict]]], backends: list[str]) -
     ]
     light = mine.get("RealModel", {})
     if light:
+        lines += [
+            "",
+            "Seconds are those of import, compilation and one run, on the machine at hand with all that ran there.",
+        ]
         lines += ["", "| light model | result | matrices | seconds | peak memory, MB |", "|---|---|---|---:|---:|"]
         for name, row in sorted(light.items()):
             where = row.get("where", row.get("reason", ""))
@@ -295,6 +299,9 @@ def table(results: dict[str, dict[str, dict[str, dict]]], backends: list[str]) -
     for name, row in missed:
         reason = explained(name) or row.get("reason", row["status"]).replace("|", "/")[:200]
         lines.append(f"| `{shown(name)}` | {reason} |")
+    for backend in backends:
+        if backend != "lightloom":
+            lines += ["", f"## What {backend} does not pass, by reason", "", *reasons(results[backend])]
     chip = sorted(
         shown(n)
         for c in mine.values()
@@ -303,6 +310,15 @@ def table(results: dict[str, dict[str, dict[str, dict]]], backends: list[str]) -
     )
     lines += ["", "## Tests that ran on the chip", "", ", ".join(f"`{name}`" for name in chip) or "None."]
     return "\n".join(lines)
+
+
+def reasons(categories: dict[str, dict[str, dict]]) -> list[str]:
+    """The most frequent reasons, names and numbers left out."""
+    rows = [row for rows in categories.values() for row in rows.values() if row["status"] != "passed"]
+    plain = (re.sub(r"'[^']*'|\d+|\S*/\S*|[|`]", "_", row.get("reason", row["status"]))[:110] for row in rows)
+    counts = Counter(plain).most_common(8)
+    rest = len(rows) - sum(count for _, count in counts)
+    return [f"- {count}: {reason}" for reason, count in counts] + ([f"- {rest}: others"] if rest else [])
 
 
 def shown(name: str) -> str:
@@ -343,7 +359,7 @@ def main() -> None:
         ]
         results: dict[str, Any] = {backend: {} for backend in arguments.backends}
         if arguments.keep and arguments.write and arguments.write.with_suffix(".json").exists():
-            kept = json.loads(arguments.write.with_suffix(".json").read_text())["results"]
+            kept = read(arguments.write.with_suffix(".json"))
             results = {**kept, **{name: kept.get(name, {}) for name in arguments.backends}}
         for backend in arguments.backends:
             pool = Pool(backend, arguments.workers, arguments.threads)
@@ -366,8 +382,36 @@ def main() -> None:
             f"with {versions()}.\n[onnx-suite.json](onnx-suite.json) holds the result of every test.\n\n"
         )
         arguments.write.with_suffix(".md").write_text(header + text + "\n")
-        payload = {"versions": versions(), "results": results}
-        arguments.write.with_suffix(".json").write_text(json.dumps(payload, indent=1, sort_keys=True) + "\n")
+        arguments.write.with_suffix(".json").write_text(compact(results))
+
+
+def compact(results: dict[str, dict[str, dict[str, dict]]]) -> str:
+    """The results as JSON, one test a line: how it ended, where it ran, why; light models with time and memory."""
+    blocks = []
+    for backend, categories in results.items():
+        for category, rows in categories.items():
+            lines = [
+                f"{json.dumps(shown(name))}: {json.dumps(_row(row, category))}" for name, row in sorted(rows.items())
+            ]
+            blocks.append(f"{json.dumps(f'{backend} {category}')}: {{\n" + ",\n".join(lines) + "\n}")
+    return f'{{"versions": {json.dumps(versions())},\n' + ",\n".join(blocks) + "}\n"
+
+
+def _row(row: dict[str, Any], category: str) -> dict[str, Any]:
+    wanted = {"status", "placement", "reason"}
+    if category == "RealModel" or "stay on the host" in row.get("where", ""):
+        wanted |= {"where", "seconds", "peak_mb"}
+    return {key: value[:120] if isinstance(value, str) else value for key, value in row.items() if key in wanted}
+
+
+def read(path: Path) -> dict[str, dict[str, dict[str, dict]]]:
+    """The results that :func:`compact` wrote."""
+    results: dict[str, dict[str, dict[str, dict]]] = {}
+    for key, rows in json.loads(path.read_text()).items():
+        if key != "versions":
+            backend, category = key.split()
+            results.setdefault(backend, {})[category] = {f"{name}_cpu": row for name, row in rows.items()}
+    return results
 
 
 if __name__ == "__main__":
