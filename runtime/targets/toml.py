@@ -63,7 +63,7 @@ def parse_target(text: str, name: str = "target") -> Target:
     if faults or target is None:
         raise target_error(name, faults)
     defaults = {
-        path: {"unit": unit_of(path), "source": DEFAULT_SOURCE, "kind": "assumed"}
+        path: {"unit": unit_of(path.rpartition(".")[2]), "source": DEFAULT_SOURCE, "kind": "assumed"}
         for path in numbers(target)
         if path not in provenance
     }
