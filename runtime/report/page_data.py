@@ -14,7 +14,7 @@ from ..latency import latency, peak_ops_per_s
 from ..ledger import IDLE, ITEMS, PARTS
 from ..meshes import Mesh, tile_mesh
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..schedule import EventKind, Schedule
 from .explain import explain
 from .tables import percent, si
 from .text import quantity
@@ -53,8 +53,9 @@ def _summary(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> lis
     cells = sum(bank.spec.tiles for bank in body.banks.values()) * body.target.mesh.ports**2
     used = sum(bank.spec.weights for bank in body.banks.values()) / cells if cells else 0.0
     batch = f"batch of {schedule.batch}"
+    by = f" ({schedule.bound}), {schedule.speedup:.4g} times as fast as one core tile by tile" if schedule.bound else ""
     return [
-        ["latency", si(schedule.makespan_s, "s", 3), f"{batch}, {schedule.ratio:.3f} times its lower bound"],
+        ["latency", si(schedule.makespan_s, "s", 3), f"{batch}, {schedule.ratio:.3f} times its lower bound{by}"],
         ["energy per inference", si(energy.per_inference_j, "J", 3), "execution only"],
         [
             "with configuration",
@@ -147,11 +148,13 @@ def _timeline(body: ProgramBody, schedule: Schedule) -> dict[str, Any]:
     count = np.ones(len(kind), np.int64)
     merged = len(kind) > TIMELINE_EVENTS
     if merged:
-        order = np.lexsort((start, step, core))
-        kind, step, core, start, end = (column[order] for column in (kind, step, core, start, end))
+        # with two buffers configurations lie beside streams, not between them
+        lane = 2 * core + (kind == EventKind.CONFIGURE if schedule.buffers > 1 else 0)
+        order = np.lexsort((start, step, lane))
+        kind, step, core, start, end, lane = (column[order] for column in (kind, step, core, start, end, lane))
         run = len(kind) // TIMELINE_EVENTS + 1
         place = np.arange(len(kind))
-        first = (place == 0) | (np.diff(core, prepend=-2) != 0) | (np.diff(step, prepend=-2) != 0)
+        first = (place == 0) | (np.diff(lane, prepend=-4) != 0) | (np.diff(step, prepend=-2) != 0)
         since = place - np.maximum.accumulate(np.where(first, place, 0))
         heads = np.flatnonzero(first | (since % run == 0))
         end = np.maximum.reduceat(end, heads)
@@ -162,6 +165,7 @@ def _timeline(body: ProgramBody, schedule: Schedule) -> dict[str, Any]:
         "events": len(schedule),
         "merged": bool(merged),
         "makespan_s": schedule.makespan_s,
+        "buffers": schedule.buffers,
         "kind": _packed(kind, np.uint8),
         "step": _packed(step, np.uint16 if len(schedule.steps) < 65536 else np.uint32),
         "step_bytes": 2 if len(schedule.steps) < 65536 else 4,

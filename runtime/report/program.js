@@ -225,13 +225,14 @@ $("energy-tree").onmouseleave = hideTip;
 /* Timeline: zoom with the wheel, drag to move; only what covers a pixel is drawn */
 const line = data.timeline;
 const T = { kind: unpack(line.kind, Uint8Array), step: unpack(line.step, line.step_bytes === 2 ? Uint16Array : Uint32Array), core: unpack(line.core, Int16Array), start: unpack(line.start, Float64Array), duration: unpack(line.duration, Float32Array), count: unpack(line.count, Uint32Array) };
-const tracks = new Map();
-for (let i = 0; i < T.core.length; i++) { if (!tracks.has(T.core[i])) tracks.set(T.core[i], []); tracks.get(T.core[i]).push(i); }
-for (const list of tracks.values()) list.sort((a, b) => T.start[a] - T.start[b]);
+/* with two buffers a core is configured while light runs: its configurations have the lower part of its lane */
+const tracks = new Map(), below = new Map(), apart = line.buffers > 1;
+for (let i = 0; i < T.core.length; i++) { const map = apart && T.kind[i] === 0 ? below : tracks; if (!map.has(T.core[i])) map.set(T.core[i], []); map.get(T.core[i]).push(i); }
+for (const map of [tracks, below]) for (const list of map.values()) list.sort((a, b) => T.start[a] - T.start[b]);
 const trackNames = [...tracks.keys()].sort((a, b) => (a < 0) - (b < 0) || a - b);
 const span = line.makespan_s || 1;
 const view = { from: 0, to: span };
-const laneHeight = trackNames.length > 24 ? 14 : 24, laneLeft = 70, axisHeight = 26;
+const laneHeight = trackNames.length > 24 ? 14 : apart ? 28 : 24, laneLeft = 70, axisHeight = 26, upperShare = 0.7;
 const hue = (step) => (step * 137.508) % 360;
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const colourOf = (i) => (T.kind[i] === 0 ? css("--c6") : `hsl(${hue(T.step[i])} 55% ${dark() ? 62 : 46}%)`);
@@ -246,8 +247,7 @@ const drawTimeline = (s) => {
     s.line(x, 0, x, s.height - axisHeight, css("--rule")); s.text(x, s.height - 12, si(Math.abs(t) < tick / 1e6 ? 0 : t, "s", 6), quiet, "middle", 11);
   }
   s.clip(laneLeft, 0, wide, s.height - axisHeight);
-  trackNames.forEach((core, lane) => {
-    const list = tracks.get(core), y = lane * laneHeight + 2, h = laneHeight - 4;
+  const paintLane = (list, y, h) => {
     let edge = -1;
     for (let at = firstAfter(list, view.from); at < list.length && T.start[list[at]] <= view.to; at++) {
       const i = list[at], x = laneLeft + (T.start[i] - view.from) * scale, end = x + Math.max(T.duration[i] * scale, 0.6);
@@ -256,6 +256,11 @@ const drawTimeline = (s) => {
       if (end - x > 60 && h >= 16) { s.text(Math.max(x, laneLeft) + 4, y + h / 2, fit(line.steps[T.step[i]], Math.min(end, s.width) - Math.max(x, laneLeft) - 8, 11), css("--page"), "start", 11); }
       edge = Math.max(end, Math.ceil(end) - 0.4);
     }
+  };
+  trackNames.forEach((core, lane) => {
+    const y = lane * laneHeight + 2, h = laneHeight - 4, upper = below.has(core) ? Math.round(h * upperShare) : h;
+    paintLane(tracks.get(core), y, upper);
+    if (upper < h) paintLane(below.get(core), y + upper, h - upper);
   });
   s.unclip();
   trackNames.forEach((core, lane) => { if (laneHeight > 14 || lane % 2 === 0) s.text(laneLeft - 8, lane * laneHeight + laneHeight / 2, core < 0 ? "host" : `core ${core}`, css("--text"), "end", 11); });
@@ -276,7 +281,8 @@ plot.onpointerdown = (event) => { dragged = event.offsetX; plot.setPointerCaptur
 plot.onpointerup = () => { dragged = null; };
 plot.onpointermove = (event) => {
   if (dragged !== null) { move((dragged - event.offsetX) / (plot.clientWidth - laneLeft - 8)); dragged = event.offsetX; return; }
-  const list = tracks.get(trackNames[Math.floor(event.offsetY / laneHeight)]), time = view.from + shareAt(event) * (view.to - view.from);
+  const core = trackNames[Math.floor(event.offsetY / laneHeight)], lower = (event.offsetY % laneHeight) - 2 > (laneHeight - 4) * upperShare;
+  const list = (lower && below.get(core)) || tracks.get(core), time = view.from + shareAt(event) * (view.to - view.from);
   const i = list && event.offsetX > laneLeft ? list[firstAfter(list, time)] : undefined;
   showTip(event, i !== undefined && T.start[i] <= time ? `${line.steps[T.step[i]]}: ${["configure", "stream", "host"][T.kind[i]]}${T.count[i] > 1 ? ` (${T.count[i]} events)` : ""}\n${si(T.start[i], "s", 6)} + ${si(T.duration[i], "s")}` : "");
 };

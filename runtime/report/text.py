@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from ..counts import run_counts
 from ..energy import EnergyReport, peak_power
 from ..latency import latency, peak_ops_per_s
+from ..optics.budget import link_budget, required_launch_w
 from ..program import ProgramBody
 from ..schedule import Schedule
 from ..targets.schema import Target
+from . import references
 from .tables import Column, Table, percent, si
 
 
@@ -27,6 +30,8 @@ def report(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
         ("Energy by item, of the run", str(energy.table())),
         ("Energy by layer, of the run", str(energy.layers())),
         ("Counts of the run", counts_text(body, schedule)),
+        ("Link budget", link_text(body.target)),
+        ("Beside digital chips, batch " + str(schedule.batch), references.text(body, schedule, energy)),
         ("The chip's numbers and where they come from", assumptions(body.target)),
     ]
     return "\n\n".join(f"{title}\n{'=' * len(title)}\n{text}" for title, text in sections) + "\n"
@@ -36,8 +41,9 @@ def headline(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str
     """The figures that matter most, one a line."""
     peak = peak_power(body.target)
     shared = energy.configuration_reuse
+    by = f", {schedule.bound}" if schedule.bound else ""
     lines = {
-        "latency": f"{si(schedule.makespan_s, 's')} ({schedule.ratio:.3f} times the lower bound)",
+        "latency": f"{si(schedule.makespan_s, 's')} ({schedule.ratio:.3f} times the lower bound{by})",
         "energy per inference, execution only": si(energy.per_inference_j, "J"),
         "energy per inference, amortised": f"{si(energy.amortised_j, 'J')} "
         f"(configuration over {shared}, calibration over {energy.reuse} inferences)",
@@ -76,6 +82,29 @@ def counts_text(body: ProgramBody, schedule: Schedule) -> str:
     rows = tuple((name.replace("_", " "), value) for name, value in run_counts(body, schedule).to_dict().items())
     grouped: Callable[[int], str] = "{:,}".format
     return str(Table((Column("event", "event"), Column("count", "count", grouped)), rows))
+
+
+def link_text(target: Target) -> str:
+    """From the laser to a detector, one figure a line: losses, what arrives, and the light that is needed."""
+    link = link_budget(target)
+    lines = {
+        "launched, all ports": f"{si(link.launched_w, 'W')} into {link.lit} fields",
+        "longest path": f"{link.path_cells} cells, {link.path_loss_db:.4g} dB with the couplings",
+        "at a detector, full scale": f"{si(link.detected_w, 'W')}, {si(link.current_a, 'A')}",
+        "signal to noise, full scale": f"{link.snr_db:.4g} dB, as the rounding of {link.bits:.3g} bits",
+    }
+    asked: list[tuple[str, float]] = []
+    if target.detection.required_snr_db is not None:
+        ratio = target.detection.required_snr_db
+        asked.append((f"needed into a port for {ratio:g} dB", required_launch_w(target, snr_db=ratio)))
+    if target.detection.adc_bits is not None:
+        bits = target.detection.adc_bits
+        asked.append((f"needed into a port for the ADC's {bits} bits", required_launch_w(target, bits=bits)))
+    for name, watts in asked:
+        enough = si(watts, "W") if math.isfinite(watts) else "more than any power: intensity and shot noise stay"
+        lines[name] = f"{enough} (launched: {si(target.detection.launch_power_w, 'W')})"
+    width = max(map(len, lines))
+    return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines.items())
 
 
 def assumptions(target: Target) -> str:

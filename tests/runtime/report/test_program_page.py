@@ -127,3 +127,16 @@ def test_a_browser_sorts_zooms_and_draws(program: ll.Program, data: dict[str, An
     assert all(report["pixels"])
     assert all(count > 5 for count in report["svg"])
     assert "in a grid of" in report["note"]
+
+
+def test_two_buffers_keep_configurations_apart_from_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Linear(64, 48)).eval()
+    target = ll.targets.get("mzi16").with_({"mesh.buffers": 2})
+    program = ll.compile(model, torch.zeros(2, 64), target=target)
+    monkeypatch.setattr(data_module, "TIMELINE_EVENTS", 8)
+    line = page_data(program.body, program.schedule, program.energy)["timeline"]
+    assert line["merged"]
+    assert line["buffers"] == 2
+    kind, count = unpack(line["kind"], "u1"), unpack(line["count"], "<u4")
+    for which in (0, 1):
+        assert count[kind == which].sum() == (program.schedule.kind == which).sum()
