@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from ..errors import InputError, complaint
 from ..meshes import tile_mesh
@@ -71,15 +74,13 @@ class ErrorBudget:
 
 
 def longest_path(mesh: Mesh) -> int:
-    """Cells that light meets on the longest path through a mesh; an edge port of a window without a cell meets none."""
-    met = [0] * mesh.ports
-    for upper, lower in _cells_in_order(mesh):
-        met[upper] = met[lower] = max(met[upper], met[lower]) + 1
-    return max(met)
-
-
-def _cells_in_order(mesh: Mesh) -> list[tuple[int, int]]:
-    return list(zip(mesh.cell_ports.tolist(), mesh.cell_lower.tolist(), strict=True))
+    """Cells that light meets on the longest path through a mesh: at most one in every window."""
+    met = np.zeros(mesh.ports, np.int64)
+    edges = np.searchsorted(mesh.cell_windows, np.arange(mesh.depth + 1))
+    for first, last in pairwise(edges.tolist()):  # the cells of a window share no port
+        upper, lower = mesh.cell_ports[first:last], mesh.cell_lower[first:last]
+        met[upper] = met[lower] = np.maximum(met[upper], met[lower]) + 1
+    return int(met.max())
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,82 @@
+"""Digital chips that a network's energy and time are set beside: their published peak, with its source.
+
+Peak rate and full power: what a datasheet promises and no network reaches. The comparison flatters the digital chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ledger import EnergyReport
+from ..program import ProgramBody
+from ..schedule import Schedule
+from .tables import Column, Table, si
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A digital chip at its published peak: 8-bit integer operations, two a multiply-accumulate (MAC)."""
+
+    name: str
+    ops_per_s: float
+    power_w: float
+    source: str
+
+    @property
+    def j_per_mac(self) -> float:
+        """Energy of a MAC at peak rate and full power."""
+        return 2 * self.power_w / self.ops_per_s
+
+    def time_s(self, macs: int) -> float:
+        """Seconds for so many MACs at peak rate."""
+        return 2 * macs / self.ops_per_s
+
+    def energy_j(self, macs: int) -> float:
+        """Joules for so many MACs at peak rate."""
+        return macs * self.j_per_mac
+
+
+REFERENCES = (
+    Reference(
+        "edge NPU, 8 bit (Google Coral Edge TPU)",
+        4e12,
+        2.0,
+        "Coral Edge TPU datasheet (coral.ai): 4 TOPS of 8-bit integers at 2 TOPS per watt; without its host",
+    ),
+    Reference(
+        "data-centre GPU, 8 bit (NVIDIA H100 SXM)",
+        1978.9e12,
+        700.0,
+        "NVIDIA H100 Tensor Core GPU architecture (2022): 1978.9 TOPS of dense 8-bit integers, up to 700 W",
+    ),
+)
+"""The chips of the table."""
+
+
+def beside(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> Table:
+    """The program on its chip and on every reference: one row each, of one inference and of one MAC.
+
+    The chip's energy is amortised; its time is the makespan over the batch. References count the program's MACs alone.
+    """
+    macs = energy.macs
+    mac_j = energy.amortised_per_mac_j
+    own = (f"{body.target.name} (this program)", schedule.makespan_s / schedule.batch, energy.amortised_j, mac_j, 1.0)
+    rows = [own]
+    for chip in REFERENCES:
+        joules = chip.energy_j(macs)
+        ratio = energy.amortised_j / joules if joules else 0.0
+        rows.append((chip.name, chip.time_s(macs), joules, chip.j_per_mac, ratio))
+    columns = (
+        Column("chip", "chip"),
+        Column("time_s", "time per inference", lambda value: si(value, "s")),
+        Column("energy_j", "energy per inference", lambda value: si(value, "J")),
+        Column("mac_j", "per MAC", lambda value: si(value, "J")),
+        Column("ratio", "energy of this program over it", lambda value: f"{value:.4g}"),
+    )
+    return Table(columns, tuple(rows))
+
+
+def text(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
+    """The table, and under it where the figures of the references come from."""
+    notes = [f"{chip.name}: peak rate and full power; {chip.source}" for chip in REFERENCES]
+    return "\n".join([str(beside(body, schedule, energy)), *notes])
