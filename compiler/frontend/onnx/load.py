@@ -126,4 +126,16 @@ def _opsets(proto: ModelProto, name: str) -> dict[str, int]:
                 next_step="install a newer onnx package, or convert the model with onnx.version_converter",
             )
         )
+    for domain, imported in opsets.items():
+        newest = max((schema.since_version for schema in defs.get_all_schemas() if schema.domain == domain), default=0)
+        if domain and newest and not 1 <= imported <= newest:
+            raise CaptureError(
+                complaint(
+                    "the model is of an opset this onnx package does not know",
+                    where=name,
+                    got=f"opset {imported} of {domain}",
+                    allowed=f"1 to {newest} (onnx {onnx.__version__})",
+                    next_step="install a newer onnx package",
+                )
+            )
     return opsets

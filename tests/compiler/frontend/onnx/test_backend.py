@@ -228,6 +228,10 @@ def test_what_cannot_be_traced_runs_on_the_host_and_says_so() -> None:
         (lambda m: setattr(m.graph.node[0], "op_type", "Frobnicate"), r"'product' \(Frobnicate\)"),
         (lambda m: setattr(m.graph.node[0], "domain", "acme.ops"), r"domain is unknown.*'product'.*acme.ops"),
         (lambda m: setattr(m.opset_import[0], "version", 999), r"opset 999.*allowed: 1 to"),
+        (
+            lambda m: m.opset_import.append(helper.make_opsetid("ai.onnx.ml", 50)),
+            r"opset 50 of ai.onnx.ml.*allowed: 1 to",
+        ),
         (lambda m: m.graph.node[0].input.__setitem__(1, "gone"), r"'product'.*'gone'"),
     ],
 )
