@@ -72,6 +72,7 @@ _FAMILIES = (
     "shape",
     "signal",
     "sizes",
+    "sizes_moved",
     "text",
     "training",
     "trees",

@@ -1,4 +1,4 @@
-"""Operators against the reference implementation, with every input free and with the small ones constant."""
+"""Operators against the reference implementation: with every input free, all but the first constant, all constant."""
 
 from __future__ import annotations
 
@@ -159,6 +159,22 @@ CASES: list[Case] = [
         for a in ({}, {"antialias": 1}, {"exclude_outside": 1})
         if not (m == "linear" and "exclude_outside" in a)
     ],
+    ("Concat", [i64(1, 2), i64(3)], {"axis": 0}),
+    ("Cast", [4 * real(5)], {"to": 7}),
+    ("Cast", [whole(4)], {"to": 1}),
+    ("Range", [np.int64(7), np.int64(-2), np.int64(-3)], {}),
+    ("Range", [np.float32(0.5), np.float32(2), np.float32(0.25)], {}),
+    ("ConstantOfShape", [i64(2, 3)], {}),
+    ("ReduceProd", [i64(2, 3, 4)], {"keepdims": 0}),
+    ("ReduceMax", [whole(2, 3), i64(1)], {}),
+    ("OneHot", [i64(-1, 2), np.int64(4), i64(5, 6)], {"axis": 0}),
+    ("Tile", [i64(1, 2), i64(3)], {}),
+    ("Flatten", [whole(2, 3)], {"axis": 0}),
+    ("Relu", [whole(4)], {}),
+    ("Reshape", [whole(2, 3), i64(0, 1, -1)], {}),
+    ("Where", [np.array([True, False]), i64(1), i64(3, 4)], {}),
+    ("Slice", [whole(6), i64(4), i64(-100), i64(0), i64(-2)], {}),
+    ("ScatterND", [whole(4), np.array([[1], [3]]), i64(7, 8)], {}),
     ("NegativeLogLikelihoodLoss", [real(3, 4), np.array([1, 3, 0])], {"reduction": "mean", "ignore_index": 3}),
 ]  # fmt: skip
 
@@ -199,7 +215,7 @@ def _name(case: Case) -> str:
 def test_operator(case: Case) -> None:
     op, inputs, attributes = case
     inputs = [None if value is None else np.asarray(value) for value in inputs]
-    sets = [(), tuple(range(1, len(inputs)))]
+    sets = [(), tuple(range(1, len(inputs))), tuple(range(len(inputs)))]
     if op in ("Resize", "Pad", "CenterCropPad", "AffineGrid", "Col2Im", "Expand", "Tile", "OneHot"):
         sets = sets[1:]
     for constant in sets:
