@@ -10,6 +10,7 @@ import torch
 
 from ...runtime.program import BankSpec
 from ...runtime.targets import Target
+from ...runtime.threads import kernels_first, spread
 from .base import Columns
 
 
@@ -30,15 +31,32 @@ class Decompose:
         """See :class:`TilePass`."""
         del spec, target
         weights = columns["weights"]
-        left, values, right = torch.linalg.svd(torch.from_numpy(weights))
-        singular = values.numpy()
+        left, singular, right = _svd(weights)
         scale = singular[:, 0].copy()
         # rounding may put a value a hair above the largest one's quotient, or below zero
         attenuation = np.clip(singular / scale[:, None], 0.0, 1.0)
         return {
             "weights": weights,
             "scale": scale,
-            "left": left.numpy(),
+            "left": left,
             "attenuation": attenuation,
-            "right": right.numpy(),
+            "right": right,
         }
+
+
+def _svd(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """SVDs of a batch, float64 (T, n, n): U, singular values, V^H.
+
+    The batch is shared out over threads, each matrix on one: several threads on one small matrix mostly wait for each
+    other, and would give other last digits than one.
+    """
+    batch = torch.from_numpy(matrices)
+    left, right, values = torch.empty_like(batch), torch.empty_like(batch), batch.new_empty(batch.shape[:-1])
+
+    def run(first: int, last: int) -> None:
+        part = slice(first, last)
+        left[part], values[part], right[part] = torch.linalg.svd(batch[part])
+
+    with kernels_first():
+        spread(len(matrices), run)
+    return left.numpy(), values.numpy(), right.numpy()
