@@ -255,9 +255,10 @@ def markdown(rows: list[dict[str, Any]], options: argparse.Namespace) -> str:
     lines = [
         "# Coverage of published networks",
         "",
-        "Written by `python benchmarks/coverage.py --out coverage.json --markdown docs/coverage.md` with "
+        f"Written by `python benchmarks/coverage.py --target {options.target} --programmed {options.programmed:g} "
+        "--out benchmarks/coverage.json --markdown docs/coverage.md` with "
         + ", ".join(f"{package} {version}" for package, version in versions().items())
-        + f"; target `{options.target}`, random weights, one process and one network at a time, on a machine busy with "
+        + "; random weights, one process and one network at a time, on a machine busy with "
         "other work: seconds are for orientation.",
         "",
         f"A network passes where it compiles and the ideal chip is within {TOLERANCE:g} of eager PyTorch: the largest "

@@ -55,7 +55,7 @@ def test_a_run_is_taken_up_where_it_stopped(script: ModuleType, tmp_path: Path, 
     assert [row["name"] for row in json.loads(out.read_text())["rows"]] == measured
     assert "1 of 2 networks as wanted" in capsys.readouterr().out
     text = page.read_text()
-    assert "| transformers | 2 | 2 | 1 | 1 |" in text
+    assert "| transformers | 54 | 2 | 2 | 1 | 1 |" in text
     assert "| bert | 0.0215 M | 94.0% | 12 | any | 3.0e-07 | programmed |" in text
     assert "CompileError: an op / of no use" in text
     monkeypatch.setattr(sys, "argv", ["coverage.py", "transformers:bert*", "--failed", "--out", str(out)])
