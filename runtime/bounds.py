@@ -181,12 +181,15 @@ def _path(body: ProgramBody, work: list[_Work]) -> float:
     for index, (step, item) in enumerate(zip(body.steps, work, strict=True)):
         sources = [place[name] for name in reads(step) if name in place]
         asked[index] = max((end[source] for source in sources), default=0.0)
+        if within and sources:
+            before[index] = before[sources].any(0)
+            if len(sources) > 1:  # branches that meet here share the cores
+                asked[index] = max(asked[index], table.end_s(np.flatnonzero(before[index]), start, asked))
         start[index] = asked[index] + item.factor_s
         if item.static and not item.dynamic:
             start[index] = max(start[index], reconfigure)
         end[index] = start[index] + item.path_s
         if within:
-            before[index] = before[sources].any(0) if sources else False
             before[index, index] = True
             if item.path_s:
                 end[index] = max(end[index], table.end_s(np.flatnonzero(before[index]), start, asked))
