@@ -29,8 +29,8 @@ def _generator(node: NodeContext, *values: Tensor) -> torch.Generator:
     if seed is None:
         generator.manual_seed(int(torch.randint(0, 2**62, ()).item()))
     else:
-        # The attribute is a float: its bits are the seed, so that different seeds differ.
-        generator.manual_seed(int(torch.tensor(seed, dtype=torch.float64).view(torch.int64).item()) & (2**63 - 1))
+        # The attribute is a float: its 32 bits are the seed, so that different seeds differ.
+        generator.manual_seed(int(torch.tensor(seed, dtype=torch.float32).view(torch.int32).item()) & 0xFFFFFFFF)
     return generator
 
 
