@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._pytree import tree_leaves
 
 import lightloom as ll
+from lightloom.compiler.tiling import tile_weights
 from lightloom.runtime import targets
 from lightloom.runtime.bounds import bounds, naive_s
 from lightloom.runtime.cores import Cores
+from lightloom.runtime.counts import run_counts
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.energy import energy
 from lightloom.runtime.errors import DeviceError, TargetError, VerifyError
+from lightloom.runtime.executor import Runner
 from lightloom.runtime.latency import latency, stream_s
-from lightloom.runtime.program import StepCost
+from lightloom.runtime.program import ProductStep, StepCost
 from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
 from lightloom.runtime.simulator import SimulatorDevice
 
@@ -265,3 +271,35 @@ def test_a_device_with_one_buffer_refuses_the_second(compiled: ll.Program) -> No
     device = SimulatorDevice(compiled.target.with_({"mesh.buffers": 1}))
     with pytest.raises(DeviceError, match="no such buffer of a core"):
         compiled.run(torch.randn(2, 40), executor="step", device=device)
+
+
+@pytest.mark.parametrize("cores", [8, 2, 1])
+@pytest.mark.parametrize("kind", ["lstm", "attention"])
+def test_loops_and_computed_weights_run_on_two_buffers(kind: str, cores: int) -> None:
+    torch.manual_seed(0)
+    target = targets.get("mzi16").with_({"mesh.cores": cores, "mesh.buffers": 2})
+    if kind == "lstm":
+        model: torch.nn.Module = torch.nn.LSTM(5, 18, proj_size=7, bidirectional=True, batch_first=True).eval()
+        compiled, x = ll.compile(model, torch.randn(2, 6, 5), target=target), torch.randn(3, 6, 5)
+    else:
+        model = torch.nn.TransformerEncoderLayer(16, 2, 20, batch_first=True).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ll.LightloomWarning)
+            compiled = ll.compile(model, torch.randn(2, 6, 16), target=target, dynamic_matmul="photonic")
+        x = torch.randn(3, 6, 16)
+        assert any(isinstance(step, ProductStep) for step in compiled.body.steps)
+    schedule = deal(compiled.body, 3)
+    schedule.verify(compiled.body)
+    for name, seconds in bounds(compiled.body, 3).items():
+        assert seconds <= schedule.makespan_s * (1 + 1e-12), name
+    runner = Runner(compiled.body, tiler=tile_weights)
+    batched = tree_leaves(runner.run((x,), dtype=torch.float64))
+    counts = runner.counts
+    stepped = tree_leaves(runner.run((x,), dtype=torch.float64, executor="step"))
+    for mine, theirs in zip(batched, stepped, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+    assert counts == runner.counts == run_counts(compiled.body, schedule)
+    report = energy(compiled.body, schedule)
+    rows = report.run.by_row()
+    assert min(rows.values()) >= 0
+    assert math.fsum(rows.values()) == pytest.approx(report.total_j, rel=1e-12)
