@@ -244,8 +244,8 @@ def test_types_narrower_than_a_byte_and_float8() -> None:
 
 
 def test_constants_wrap_and_round_as_their_type_does() -> None:
-    for kind in (np.uint8, np.int32, np.float16):
-        a, b = (np.array([value], kind) for value in ((200, 100) if kind is np.uint8 else (2**31 - 1, 5)))
+    for kind, first, second in ((np.uint8, 200, 100), (np.int32, 2**31 - 1, 5), (np.float16, 0.1, 0.7)):
+        a, b = np.array([first], kind), np.array([second], kind)
         nodes = [node("Add", ["a", "b"], "c"), node("Mul", ["c", "b"], "y")]
         proto = model(nodes, [], ["y"], {"a": a, "b": b})
         with np.errstate(over="ignore"):
