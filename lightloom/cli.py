@@ -241,6 +241,8 @@ def report(
             "batch": schedule.batch,
             "makespan_s": schedule.makespan_s,
             "lower_bound_s": schedule.lower_bound_s,
+            "bounds": dict(schedule.bounds),
+            "naive_s": schedule.naive_s,
             "schedule": schedule.table().to_dict(),
             "energy": priced.to_dict(),
         }

@@ -13,6 +13,7 @@ from .runtime.targets.schema import EnergySpec, TimingSpec
 
 CHANGEABLE = (
     "mesh.cores",
+    "mesh.buffers",
     "mesh.phase_bits",
     "mesh.attenuator_bits",
     "mesh.phase_error_rad",

@@ -27,9 +27,11 @@ from lightloom.runtime.energy import energy
 from lightloom.runtime.errors import DeviceError, TargetError, VerifyError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.latency import latency, stream_s
+from lightloom.runtime.movement import chains
 from lightloom.runtime.program import ProductStep, StepCost
 from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
 from lightloom.runtime.simulator import SimulatorDevice
+from lightloom.whatif import what_if
 
 from .bodies import bank, host, layer, matrix, network, program
 
@@ -252,6 +254,19 @@ def test_the_step_executor_equals_the_batched_one_code_for_code(compiled: ll.Pro
     assert len(configures) > 4, "every buffer is used again"
     step = compiled.run(x, executor="step", dtype=torch.float64)
     assert torch.equal(step, compiled.run(x, executor="batched", dtype=torch.float64))
+
+
+def test_a_buffer_more_needs_no_new_compile(compiled: ll.Program) -> None:
+    single = what_if(compiled, {"mesh.buffers": 1})
+    assert single.schedule.buffers == 1
+    assert compiled.schedule.makespan_s < single.schedule.makespan_s
+    # each buffer has phases of its own, that go from tile to tile
+    schedule = compiled.schedule
+    found = list(chains(compiled.body, schedule))
+    assert len(found) == 4
+    assert sum(map(len, found)) == (schedule.kind == EventKind.CONFIGURE).sum()
+    on_first = (schedule.core == 0) & (schedule.kind == EventKind.CONFIGURE)
+    assert found[1][:, 1].tolist() == schedule.tile[on_first][1::2].tolist()
 
 
 def test_a_session_keeps_what_both_buffers_hold() -> None:
