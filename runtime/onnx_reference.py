@@ -75,6 +75,12 @@ def can_evaluate(node: str) -> bool:
     return True
 
 
+def operator(node: str) -> str:
+    """The operator's name in the text of a node, with its domain where that is not the default one."""
+    found = _evaluator(node).proto_.graph.node[0]
+    return f"{found.domain}::{found.op_type}" if found.domain else str(found.op_type)
+
+
 def evaluate(inputs: Sequence[Any], node: str) -> list[Any]:
     """Run a node on the host.
 

@@ -75,7 +75,7 @@ def capture(
         )
     _check_eval(model)
     example = Example.of(example_inputs, dynamic_shapes, model.forward)
-    name = type(model).__name__
+    name = _name(model)
     with _without_cache(model) as uncached:
         program, method, fixed = _export(model, example)
     graph = graph_of(*program, name, Wanted(example.leaves))
@@ -83,6 +83,13 @@ def capture(
     for note in fixed:
         warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=4)
     return Captured(graph, example.batch, method, notes)
+
+
+def _name(model: nn.Module) -> str:
+    """What the program is called: the class, or the graph's name where the class is the ONNX importer's."""
+    kind = type(model).__name__
+    given = getattr(model, "name", None) if kind == "OnnxModule" else None
+    return given if isinstance(given, str) and given else kind
 
 
 def _exported(model: ExportedProgram, example_inputs: object, dynamic_shapes: object) -> Captured:

@@ -9,7 +9,8 @@ from typing import ClassVar
 import torch
 
 from ...runtime.errors import CompileError, complaint
-from ...runtime.hostops import is_allowed
+from ...runtime.hostops import ONNX_REFERENCE, is_allowed
+from ...runtime.onnx_reference import operator
 from ...runtime.targets import Target
 from ...runtime.values import Ref, references
 from ..ir import Graph, Node, Placement
@@ -82,6 +83,8 @@ class Place:
             if excluded is not None:
                 return Placement("host", f"{_EXCLUDED}{excluded}")
             return Placement("host", _why_host(node, graph))
+        if node.op == ONNX_REFERENCE:
+            return Placement("host", f"no torch form: ONNX {operator(str(node.args[1]))} by onnx.reference")
         if node.op == "py.getitem":
             return Placement("host", "one of several results")
         if node.op.startswith("py.") or node.op.startswith("aten.sym_"):
