@@ -31,6 +31,7 @@ CHANGEABLE = (
     "detection.bandwidth_hz",
     "detection.local_oscillator_w",
     "detection.launch_power_w",
+    "detection.required_snr_db",
     *(f"timing.{name}" for name in TimingSpec.model_fields),
     *(f"energy.{name}" for name in EnergySpec.model_fields),
 )
