@@ -61,12 +61,16 @@ class ProgramMeshes:
 
     def _searched(self, columns: Columns, spec: BankSpec) -> dict[str, np.ndarray]:
         layout = tile_mesh(spec)
+        # too few phases for every unitary: one start ends about as far off as another
+        restarts = 8 if layout.phases >= layout.ports**2 else 2
         settings: dict[str, np.ndarray] = {}
         held: dict[str, np.ndarray] = {}
         error, fidelity = 0.0, 1.0
         for side in ("left", "right"):
             try:
-                found = program_numerically(layout, columns[side], tolerance=self.options.mesh_tolerance)
+                found = program_numerically(
+                    layout, columns[side], tolerance=self.options.mesh_tolerance, restarts=restarts
+                )
             except CompileError as failed:
                 raise CompileError(
                     complaint(

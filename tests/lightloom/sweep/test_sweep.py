@@ -73,7 +73,7 @@ def test_repriced_points_equal_points_compiled_anew(folder: Path) -> None:
 
 def test_impossible_points_are_results_with_a_reason(folder: Path) -> None:
     (folder / "spec.toml").write_text(
-        SPEC.replace('"mesh.ports" = [8, 16]', '"mesh.topology" = ["butterfly", "clements"]')
+        SPEC.replace('"mesh.ports" = [8, 16]', '"mesh.ports" = [4]\n"mesh.topology" = ["butterfly", "clements"]')
     )
     spec = read_spec(folder / "spec.toml")
     found = run_sweep(spec, folder / "out")
