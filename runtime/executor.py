@@ -235,7 +235,7 @@ def collect_outputs(body: ProgramBody, values: Values) -> Any:
 
 def _empty(body: ProgramBody) -> Schedule:
     """The schedule of no samples: no events."""
-    columns = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
+    columns: dict[str, Any] = {name: np.empty(0, dtype) for name, dtype in COLUMNS.items()}
     return Schedule(tuple(step.name for step in body.steps), 0, makespan_s=0.0, lower_bound_s=0.0, **columns)
 
 

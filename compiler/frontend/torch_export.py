@@ -339,7 +339,7 @@ def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
     if dim.isidentifier():
         return {} if dim in known else {dim: value}
     symbols: dict[str, Any] = {name: sympy.Symbol(name) for name in _NAME.findall(dim)}
-    expression: Any = sympy.sympify(dim, locals=symbols)
+    expression: Any = sympy.sympify(dim, locals=symbols)  # type: ignore[call-overload]
     unknown = [symbol for symbol in expression.free_symbols if str(symbol) not in known]
     if len(unknown) != 1:
         return {}

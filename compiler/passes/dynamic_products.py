@@ -112,11 +112,19 @@ def _is_product(node: Node, types: dict[str, ValueType], graph: Graph) -> bool:
 
 def _spellable(node: Node, types: dict[str, ValueType]) -> bool:
     """Attention without dropout and without grouped heads, of sizes that fit."""
-    query, key, value = (_shape(arg, types) for arg in node.args[:3])
+    shapes: list[tuple[int | str, ...]] = [_shape(arg, types) for arg in node.args[:3]]
+    query, key, value = shapes
     kwargs = dict(node.kwargs)
     dropout = node.args[4] if len(node.args) > 4 else kwargs.get("dropout_p", 0.0)
-    plain = set(kwargs) <= {"scale", "enable_gqa"} and not kwargs.get("enable_gqa") and dropout == 0.0
-    if not plain or len(query) < 2 or len(key) < 2 or _dtype(node.args[0], types) != "f32":
+    known = set(kwargs) <= {"scale", "enable_gqa"}
+    plain = known and not kwargs.get("enable_gqa") and dropout == 0.0
+    if not plain or min(len(query), len(key)) < 2 or _dtype(node.args[0], types) != "f32":
         return False
-    *lead, span, width = key
-    return _fit(query, (*lead, width, span)) and _fit((*query[:-1], span), value)
+    turned = _swapped(key)
+    scores = (*query[:-1], *key[-2:-1])
+    return _fit(query, turned) and _fit(scores, value)
+
+
+def _swapped(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The shape with its last two sizes the other way round."""
+    return (*shape[:-2], *reversed(shape[-2:]))

@@ -228,7 +228,12 @@ V = torch.zeros(2, 2)
         (with_weight(float("inf")), V, ll.CompileError, r"0 \(ll.linear\): 1 of 4 weight values are NaN or inf"),
         (complex_linear(), V.cfloat(), ll.CompileError, r"0 \(ll.linear\): its weight is complex64"),
         (nn.Linear(2, 2), None, ll.InputError, "compile needs example inputs"),
-        (nn.Linear(2, 2), (V, 3), ll.InputError, "do not fit the model: too many positional arguments; got Tensor, int"),
+        (
+            nn.Linear(2, 2),
+            (V, 3),
+            ll.InputError,
+            "do not fit the model: too many positional arguments; got Tensor, int",
+        ),
         (nn.Linear(2, 2), torch.zeros(0, 2), ll.InputError, "no samples"),
         (lambda x: x, V, ll.CaptureError, "not a model; got function"),
     ],
