@@ -114,11 +114,12 @@ def _spellable(node: Node, types: dict[str, ValueType]) -> bool:
     """Attention without dropout and without grouped heads, of sizes that fit."""
     shapes: list[tuple[int | str, ...]] = [_shape(arg, types) for arg in node.args[:3]]
     query, key, value = shapes
+    dtype = _dtype(node.args[0], types)
     kwargs = dict(node.kwargs)
     dropout = node.args[4] if len(node.args) > 4 else kwargs.get("dropout_p", 0.0)
     known = set(kwargs) <= {"scale", "enable_gqa"}
     plain = known and not kwargs.get("enable_gqa") and dropout == 0.0
-    if not plain or min(len(query), len(key)) < 2 or _dtype(node.args[0], types) != "f32":
+    if not plain or min(len(query), len(key)) < 2 or dtype != "f32":
         return False
     turned = _swapped(key)
     scores = (*query[:-1], *key[-2:-1])
