@@ -89,7 +89,7 @@ def test_a_killed_sweep_goes_on_without_losing_or_repeating_a_point(folder: Path
     spec_file = folder / "spec.toml"
     spec_file.write_text(SPEC.replace("[1, 2, 4]", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]"))
     journal = folder / "spec.sweep" / "journal.jsonl"
-    command = [sys.executable, "-m", "lightloom.cli", "sweep", str(spec_file)]
+    command = [sys.executable, "-P", "-m", "lightloom.cli", "sweep", str(spec_file)]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(1200):
         if journal.exists() and len(journal.read_text().splitlines()) > 5:

@@ -191,7 +191,7 @@ def test_a_killed_client_loses_the_device_within_its_lease(serve: Callable[..., 
 
 
 def test_a_killed_server_leaves_a_clear_error(program: ll.Program) -> None:
-    command = [sys.executable, "-m", "lightloom.cli", "serve", "-t", "mzi16", "--address", "tcp://127.0.0.1:0"]
+    command = [sys.executable, "-P", "-m", "lightloom.cli", "serve", "-t", "mzi16", "--address", "tcp://127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         line = server.stdout.readline()
