@@ -31,7 +31,17 @@ def main() -> None:
     ports = target.mesh.ports
     program = ll.compile(nn.Linear(ports, ports).eval(), torch.zeros(1, ports), target=target)
     x = torch.randn(options.batch, ports)
-    command = [sys.executable, "-P", "-m", "lightloom.cli", "serve", "-t", options.target, "--address", "tcp://127.0.0.1:0"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "lightloom.cli",
+        "serve",
+        "-t",
+        options.target,
+        "--address",
+        "tcp://127.0.0.1:0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         address = server.stdout.readline().split()[-1]
