@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -67,15 +66,14 @@ def write_trace(schedule: Schedule, path: str | os.PathLike[str]) -> None:
         InputError: the file cannot be written.
     """
     place = Path(path)
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with part.open("w", encoding="utf-8") as file:
                 _write(schedule, file)
-            os.replace(name, place)
-        except BaseException:
-            os.unlink(name)
-            raise
+            part.replace(place)
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             complaint("the trace cannot be written", where=str(place), got=error.strerror or str(error))
