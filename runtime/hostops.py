@@ -149,6 +149,7 @@ unbind.int unsafe_chunk.default unsafe_split.Tensor
 select.int slice.Tensor narrow.default index.Tensor index_select.default gather.default take.default
 take_along_dim.default masked_select.default nonzero.default
 scatter.src scatter.value scatter_add.default scatter_reduce.two index_put.default index_add.default
+zero.default copy.default
 index_fill.int_Scalar index_copy.default slice_scatter.default select_scatter.default
 flip.default fliplr.default flipud.default roll.default rot90.default tril.default triu.default
 diagonal.default
