@@ -7,77 +7,48 @@ progress and messages to standard error.
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-if TYPE_CHECKING:
-    from .modelspec import LoadedModel
-    from .program import Program
-    from .sweep import Finished
+from .cli_parts import (
+    DEFAULT_TARGET,
+    CalibrationOption,
+    ExampleOption,
+    ExcludeOption,
+    JsonOption,
+    ModelArgument,
+    OverrideOption,
+    ShapeOption,
+    SourceArgument,
+    StrictOption,
+    TargetOption,
+    answer,
+    compiled,
+    lowered,
+    messages,
+    opened,
+    progress_bar,
+    reported,
+    sentence,
+    write_page,
+)
 
-EXIT_ERROR, EXIT_MODEL = 1, 3
-DEFAULT_TARGET = "mzi64"
+if TYPE_CHECKING:
+    from .sweep import Finished
 
 app = typer.Typer(
     name="lightloom",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
-    help="Compile PyTorch models to tile programs for photonic chips, and simulate them.",
+    help="Compile PyTorch and ONNX models to tile programs for photonic chips, and simulate them.",
     epilog="Exit codes: 0 done, 1 an error that lightloom explains, 2 a wrong command line, "
     "3 a model that could not be captured or compiled.",
 )
-messages = Console(stderr=True)
-
-ModelArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="package.module:name (a torch.nn.Module, or a callable that returns one, or one with example inputs; "
-        "it is put in eval mode), an .onnx file, or an exported .pt2 file. Only modules and .pt2 files that you "
-        "trust: loading one runs its code.",
-    ),
-]
-SourceArgument = Annotated[
-    str, typer.Argument(metavar="PROGRAM", help="A .loom file, or a model to compile first (see compile --help).")
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option("--target", "-t", help="Preset (see targets) or path of a TOML file; mzi64 if not given."),
-]
-ShapeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input-shape", metavar="SIZES[:TYPE]", help="Shape of an input: 1,3,64,64 or 1,128:i64. Repeatable."
-    ),
-]
-ExampleOption = Annotated[
-    list[Path] | None, typer.Option("--example", metavar="FILE.npy", help="Example of an input. Repeatable.")
-]
-ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", metavar="GLOB", help="Layers to leave on the host. Repeatable.")
-]
-OverrideOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--override",
-        metavar="GLOB:FIELD=VALUE",
-        help="Change the target for layers: 'fc*:encoding.dac_bits=6'. Repeatable.",
-    ),
-]
-CalibrationOption = Annotated[
-    list[Path] | None,
-    typer.Option("--calibration", metavar="FILE.npy", help="Inputs to take static ranges from. Repeatable."),
-]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Fail if work that a chip could do stays on the host.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else on standard output.")]
 
 
 @app.command("compile")
@@ -103,10 +74,10 @@ def compile_command(
             raise typer.BadParameter("say where to write the program: -o model.loom", param_hint="--output")
         options = {"target": target, "exclude": exclude, "override": override}
         if stop_after is not None:
-            text = _lowered(model, input_shape, example, stop_after, print_ir_after_all, **options)
-            _print(text, {"stop_after": stop_after, "ir": text}, as_json)
+            text = lowered(model, input_shape, example, stop_after, print_ir_after_all, **options)
+            answer(text, {"stop_after": stop_after, "ir": text}, as_json)
             return
-        program = _compiled(
+        program = compiled(
             model,
             input_shape,
             example,
@@ -129,7 +100,7 @@ def compile_command(
         }
         size = f"{facts['bytes'] / 1e6:.2f} MB"
         seconds = sum(program.pass_s.values())
-        _print(f"{program!r}\n{explanation.headline}\n{place}: {size}, compiled in {seconds:.1f} s", facts, as_json)
+        answer(f"{program!r}\n{explanation.headline}\n{place}: {size}, compiled in {seconds:.1f} s", facts, as_json)
 
 
 @app.command()
@@ -176,11 +147,11 @@ def run(
         if output is not None:
             facts["path"] = str(write_outputs(found, output))
             shapes = ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in found.items())
-            _print(f"{output}: {shapes}", facts, as_json)
+            answer(f"{output}: {shapes}", facts, as_json)
             return
         for name, array in found.items():
             facts["outputs"][name]["values"] = array.tolist()
-        _print("\n".join(f"{name} =\n{array}" for name, array in found.items()), facts, as_json)
+        answer("\n".join(f"{name} =\n{array}" for name, array in found.items()), facts, as_json)
 
 
 @app.command()
@@ -196,8 +167,8 @@ def explain(
     """Say of every op where it runs and why, and of every layer its tiles and utilisation."""
     with reported(as_json):
         options = {"target": target, "exclude": exclude, "override": override}
-        explanation = _opened(source, input_shape, example, **options).explain()
-        _print(str(explanation), explanation.to_dict(), as_json)
+        explanation = opened(source, input_shape, example, **options).explain()
+        answer(str(explanation), explanation.to_dict(), as_json)
 
 
 @app.command()
@@ -225,7 +196,7 @@ def report(
         from .runtime.report.text import report as text_report
 
         options = {"target": target, "exclude": exclude, "override": override}
-        body = (program := _opened(source, input_shape, example, **options)).body
+        body = (program := opened(source, input_shape, example, **options)).body
         schedule = program.schedule_for(batch or body.example_batch)
         if trace is not None:
             schedule.to_perfetto(trace)
@@ -246,7 +217,7 @@ def report(
             "schedule": schedule.table().to_dict(),
             "energy": priced.to_dict(),
         }
-        _print(text_report(body, schedule, priced), facts, as_json)
+        answer(text_report(body, schedule, priced), facts, as_json)
 
 
 @app.command()
@@ -263,8 +234,8 @@ def dump(
     """Print the IR text of a stage."""
     with reported(as_json):
         options = {"target": target, "exclude": exclude, "override": override}
-        text = _opened(source, input_shape, example, **options).dump(stage)
-        _print(text.rstrip("\n"), {"stage": stage, "ir": text}, as_json)
+        text = opened(source, input_shape, example, **options).dump(stage)
+        answer(text.rstrip("\n"), {"stage": stage, "ir": text}, as_json)
 
 
 @app.command("targets")
@@ -280,19 +251,19 @@ def targets_command(
             from .runtime.report.text import assumptions
 
             chip = targets.get(name)
-            _print(f"{chip.name}: {chip.description}\n\n{assumptions(chip)}", chip.model_dump(mode="json"), as_json)
+            answer(f"{chip.name}: {chip.description}\n\n{assumptions(chip)}", chip.model_dump(mode="json"), as_json)
             return
         chips = [targets.get(preset) for preset in targets.list()]
         width = max(len(chip.name) for chip in chips)
         text = "\n".join(
-            f"{chip.name:{width}}  {chip.mesh.ports:4} ports  {chip.mesh.cores:2} cores  {_first(chip.description)}"
+            f"{chip.name:{width}}  {chip.mesh.ports:4} ports  {chip.mesh.cores:2} cores  {sentence(chip.description)}"
             for chip in chips
         )
         facts = [
             {"name": chip.name, "ports": chip.mesh.ports, "cores": chip.mesh.cores, "description": chip.description}
             for chip in chips
         ]
-        _print(text, facts, as_json)
+        answer(text, facts, as_json)
 
 
 @app.command()
@@ -318,7 +289,7 @@ def sweep(
         files = write_results(wanted, found, folder, parquet=parquet)
         front = [found[place] for place in pareto(wanted, found)]
         failed = [item for item in found if item.error]
-        _print(
+        answer(
             _front_text(wanted.objectives, front, len(found), len(failed)),
             {
                 "points": len(found),
@@ -361,8 +332,8 @@ def serve(
         from .runtime.remote.server import serve_simulator
 
         chip = targets.get(target or DEFAULT_TARGET)
-        typer_line = f"serving {chip.name} ({chip.mesh.cores} cores) at "
-        serve_simulator(chip, address, lease, lambda place: print(typer_line + place, flush=True))
+        announcement = f"serving {chip.name} ({chip.mesh.cores} cores) at "
+        serve_simulator(chip, address, lease, lambda place: print(announcement + place, flush=True))
 
 
 @app.command()
@@ -388,9 +359,9 @@ def demo(
                 seed=seed,
                 progress=lambda stage, done, total: tell(stages[stage], done, total),
             )
-        _write_page(html, html_page(found))
+        write_page(html, html_page(found))
         if as_json:
-            _print("", {**found.to_dict(), "page": str(html)}, as_json)
+            answer("", {**found.to_dict(), "page": str(html)}, as_json)
             return
         screen = Console()
         screen = screen if screen.is_terminal else Console(width=100)
@@ -400,135 +371,6 @@ def demo(
         seconds = found.seconds
         times = ", ".join(f"{stage} {seconds[stage]:.1f} s" for stage in ("train", "compile", "run"))
         screen.print(f"{times}. The same with figures: {html}", highlight=False)
-
-
-def _compiled(
-    model: str,
-    shapes: list[str] | None,
-    examples: list[Path] | None,
-    *,
-    target: str | None,
-    exclude: list[str] | None,
-    override: list[str] | None,
-    calibration: list[Path] | None = None,
-    strict: bool = False,
-    print_ir_after_all: bool = False,
-) -> Program:
-    """Load and compile a model, with a progress bar."""
-    from . import compile as compile_for
-    from .modelspec import load_model, parse_overrides, read_array
-
-    loaded = load_model(model)
-    given = _examples(loaded, shapes, examples)
-    with progress_bar("capturing") as tell:
-        return compile_for(
-            loaded.model,
-            given,
-            target or DEFAULT_TARGET,
-            exclude=exclude or (),
-            overrides=parse_overrides(override or []),
-            calibration=[read_array(path) for path in calibration] if calibration else None,
-            strict=strict,
-            print_ir_after_all=print_ir_after_all,
-            progress=tell,
-        )
-
-
-def _lowered(
-    model: str,
-    shapes: list[str] | None,
-    examples: list[Path] | None,
-    stop_after: str,
-    print_ir_after_all: bool,
-    *,
-    target: str | None,
-    exclude: list[str] | None,
-    override: list[str] | None,
-) -> str:
-    """The IR text after a pass."""
-    from . import lower
-    from .compiler.ir import show
-    from .modelspec import load_model, parse_overrides
-
-    loaded = load_model(model)
-    given = _examples(loaded, shapes, examples)
-    graph = lower(
-        loaded.model,
-        given,
-        target or DEFAULT_TARGET,
-        stop_after=stop_after,
-        exclude=exclude or (),
-        overrides=parse_overrides(override or []),
-        print_ir_after_all=print_ir_after_all,
-    )
-    return show(graph)
-
-
-def _examples(loaded: LoadedModel, shapes: list[str] | None, examples: list[Path] | None) -> object:
-    """The example inputs of the command line, or else those that came with the model."""
-    from torch import nn
-
-    from .modelspec import example_inputs
-
-    given = example_inputs(shapes or [], examples or [])
-    if given is None and loaded.example_inputs is None and isinstance(loaded.model, nn.Module):
-        raise typer.BadParameter("this model needs example inputs: --input-shape 1,3,64,64 or --example x.npy")
-    return loaded.example_inputs if given is None else given
-
-
-def _opened(source: str, shapes: list[str] | None, examples: list[Path] | None, **options: Any) -> Program:
-    """A saved program, or a model compiled now."""
-    if Path(source).suffix != ".loom":
-        return _compiled(source, shapes, examples, **options)
-    if shapes or examples or any(options.values()):
-        raise typer.BadParameter("a .loom file is compiled already; leave the options of compile out")
-    from .program import load
-
-    return load(source)
-
-
-@contextmanager
-def progress_bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on standard error, where that is a terminal; yields what to call with (text, done, total)."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
-        task = bar.add_task(first, total=None)
-        yield lambda text, done, total: bar.update(task, description=text, completed=done, total=total)
-
-
-@contextmanager
-def reported(as_json: bool) -> Iterator[None]:
-    """Turn lightloom's errors into a message and an exit code."""
-    from .runtime.errors import CaptureError, CompileError, LightloomError
-
-    try:
-        yield
-    except LightloomError as error:
-        messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        if as_json:
-            print(json.dumps({"error": {"type": type(error).__name__, "message": str(error)}}))
-        raise typer.Exit(EXIT_MODEL if isinstance(error, CaptureError | CompileError) else EXIT_ERROR) from error
-
-
-def _first(text: str) -> str:
-    """The first sentence."""
-    return text.split(". ")[0].rstrip(".")
-
-
-def _write_page(path: Path, text: str) -> None:
-    from .runtime.errors import InputError, complaint
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(complaint("The page cannot be written", where=str(path), got=error.strerror)) from error
-
-
-def _print(text: str, facts: Any, as_json: bool) -> None:
-    """Print the text, or the facts as JSON."""
-    sys.stdout.write((json.dumps(facts, indent=2) if as_json else text) + "\n")
 
 
 def main() -> None:

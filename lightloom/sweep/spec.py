@@ -7,7 +7,7 @@
     input_shape = ["1,3,64,64"]
     method = "grid"                    # grid, random or bayes
     points = 200                       # of random and bayes
-    objectives = ["latency_s", "energy_per_inference_j"]
+    objectives = ["latency_s", "amortised_energy_j"]
 
     [fields]                           # target fields: a list of values, or a range
     "mesh.cores" = [1, 4, 16]
@@ -89,7 +89,7 @@ class SweepSpec(_Checked):
     method: Literal["grid", "random", "bayes"] = "grid"
     points: int = Field(default=100, ge=1)
     seed: int = 0
-    objectives: tuple[str, ...] = ("latency_s", "energy_per_inference_j")
+    objectives: tuple[str, ...] = ("latency_s", "amortised_energy_j")
     fields: dict[str, tuple[Any, ...] | Range] = Field(default_factory=dict)
     options: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     accuracy: Accuracy | None = None

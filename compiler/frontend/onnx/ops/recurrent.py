@@ -84,20 +84,8 @@ def lstm(
 
 
 @operator("GRU", prepare=_hold, note="linear_before_reset=0 and sequence lengths are written out step by step")
-def gru(
-    node: NodeContext,
-    x: Tensor,
-    w: Tensor,
-    r: Tensor,
-    b: Tensor | None = None,
-    lengths: Tensor | Known | None = None,
-    h: Tensor | None = None,
-) -> tuple[Any, ...]:
-    return _recurrent(node, x, w, r, b, lengths, h, None, None)
-
-
 @operator("RNN", prepare=_hold, note="clip and sequence lengths are written out step by step")
-def rnn(
+def without_cell_state(
     node: NodeContext,
     x: Tensor,
     w: Tensor,
