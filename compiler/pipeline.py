@@ -142,6 +142,7 @@ def compile_model(
             "pack": options.pack,
             "overrides": {glob: dict(changes) for glob, changes in options.overrides.items()},
         },
+        plan=options.plan,
     )
     run.pass_s["emit"] = time.perf_counter() - start
     if calibration is not None:

@@ -25,6 +25,7 @@ from .runtime.errors import (
     TargetError,
     VerifyError,
 )
+from .runtime.plan import Dataflow, Objective, Plan
 from .runtime.targets import Target
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def compile(
     pack: bool = True,
     fewer_moves: bool = False,
     dynamic_matmul: Literal["host", "photonic"] = "host",
+    dataflow: Dataflow | Literal["auto"] = "auto",
+    objective: Objective = "latency",
     print_ir_after_all: bool | TextIO = False,
     progress: Progress | None = None,
     dynamic_shapes: object = None,
@@ -96,6 +99,9 @@ def compile(
             factorised and programmed anew for every sample, and warns what that costs.
         fewer_moves: Of all settings that do the same, take those that move the phases least from tile to tile
             (meshes in the real gauge).
+        dataflow: What stays while the rest changes: ``weight`` (a tile, while vectors stream), ``output`` (sums, in a
+            core's accumulators), ``input`` (vectors, in a core's input buffer), or ``auto``, the best for each layer.
+        objective: What ``auto`` minimises: ``latency``, ``energy`` or their product ``edp``, of one run.
         print_ir_after_all: Print the IR after every pass, to standard error or the given stream.
         progress: Called with (pass, done, total).
         dynamic_shapes: Sizes besides the batch that may vary: ``{"input_ids": {1: "length"}}``, by parameter name, or
@@ -114,6 +120,7 @@ def compile(
 
     options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance, pack=pack)
     options = replace(options, fewer_moves=fewer_moves, dynamic_matmul=dynamic_matmul)
+    options = replace(options, plan=Plan(dataflow, objective))
     result = compile_model(
         model,
         example_inputs,

@@ -15,15 +15,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .meshes import tile_mesh
 from .program import BankSpec, HostStep, ProductStep, ProgramBody, RecurrentStep, StepCost, TileBank
 from .targets.schema import MeshSpec, Target
+from .widths import HOST_BYTES, number_bytes, settings_per_tile
 
 if TYPE_CHECKING:
     from .schedule import Schedule
-
-HOST_BYTES = 4
-"""Bytes of one number on the host (float32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +102,6 @@ def _overlaps(bank: TileBank) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     first = np.maximum(top // rows, left // cols)
     last = np.minimum(-(-bottom // rows), -(-right // cols))
     return (np.maximum(top, first * rows), np.minimum(bottom, last * rows)), (left, right), (first, last)
-
-
-def settings_per_tile(spec: MeshSpec | BankSpec) -> int:
-    """Phase shifters and attenuators of one tile: two meshes and one attenuator a port."""
-    return 2 * tile_mesh(spec).phases + spec.ports
-
-
-def number_bytes(bits: int | None) -> int:
-    """Whole bytes of a number of so many bits; a continuous one is a float32."""
-    return HOST_BYTES if bits is None else -(-bits // 8)
 
 
 def configure_counts(spec: MeshSpec | BankSpec, tiles: int) -> Counts:

@@ -11,6 +11,8 @@ beat: :mod:`.bounds`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .bounds import bounds, gates_s, loop_tiles, lower_bound_s, naive_s
@@ -64,7 +66,9 @@ def deal(body: ProgramBody, batch: int) -> Schedule:
             events = _event(EventKind.HOST, start, done[step.name])
         events["step"] = np.full(len(events["kind"]), index)
         parts.append(events)
-    table = {
+    for part in parts:
+        part.setdefault("first", np.zeros(len(part["kind"])))
+    table: dict[str, Any] = {
         name: np.concatenate([part[name] for part in parts]).astype(dtype) if parts else np.empty(0, dtype)
         for name, dtype in COLUMNS.items()
     }

@@ -66,7 +66,7 @@ def price(target: Target, counts: Counts, hold_s: float = 0.0) -> dict[str, floa
     return {
         "laser": light_s * lit * detection.launch_power_w,
         "local oscillator": light_s * lit * oscillator_w,
-        "hold": hold_s * settings_per_tile(target.mesh) * energy.phase_shifter_hold_w,
+        "hold": hold_s * settings_per_tile(target.mesh) * (energy.phase_shifter_hold_w or 0.0),
         "reconfigure": counts.phases_written * energy.reconfigure_j_per_phase,
         "calibration": 0.0,
         "dac": counts.dac_samples * dac_sample_j(target),

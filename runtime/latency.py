@@ -1,12 +1,16 @@
 """Times of events, and the latency of a scheduled program.
 
-- a stream of V vectors through a tile: ``pipeline_latency_s + V * shots * window_s``
-- a tile's configuration: ``reconfigure_s``
+- a stream of V vectors through a tile: ``pipeline_latency_s + ceil(V * shots / lanes) * window_s``, or longer where the
+  core's share of the memory's bandwidth does not keep up (:func:`stream_s`)
+- a tile's configuration: ``reconfigure_s``, or ``update_s`` where the buffer holds a setting already; or longer where
+  its settings do not arrive as fast (:func:`configure_s`)
+- a move over the link: ``latency_s + bytes / bytes_per_s``
 - a host op: ``(macs + elements) / host_ops_per_s``
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,6 +19,7 @@ import numpy as np
 
 from .report.tables import Column, Table, percent, si
 from .targets.schema import Target
+from .widths import number_bytes, settings_per_tile
 
 if TYPE_CHECKING:
     from .program import ProgramBody
@@ -22,16 +27,80 @@ if TYPE_CHECKING:
 
 
 def stream_s(target: Target, vectors: int) -> float:
-    """Seconds to send ``vectors`` vectors through a configured tile, first shot in to last number out."""
+    """Seconds to send ``vectors`` vectors through a configured tile, first shot in to last number out.
+
+    The light takes a window for every ``lanes`` shots. Where the SRAM's bandwidth is stated, its share of one core must
+    carry the inputs and readings of a full tile meanwhile; the slower of the two counts.
+    """
     if not vectors:
         return 0.0
+    timing, memory = target.timing, target.memory
+    light = -(-vectors * target.encoding.shots // target.encoding.lanes) * timing.window_s
+    if memory.sram_bytes_per_s is not None:
+        share = memory.sram_bytes_per_s / target.mesh.cores
+        light = max(light, vectors * vector_bytes(target) / share)
+    return timing.pipeline_latency_s + light
+
+
+def vector_bytes(target: Target) -> int:
+    """Bytes that one vector through a full tile moves: its numbers at the DAC's width, its readings at the ADC's."""
+    encoding = target.encoding
+    per_port = number_bytes(encoding.dac_bits) + encoding.rails * number_bytes(target.detection.adc_bits)
+    return target.mesh.ports * per_port
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureTimes:
+    """Seconds of a configuration: ``first_s`` of an empty buffer, ``later_s`` of one that holds a setting."""
+
+    first_s: float
+    later_s: float
+
+
+def configure_s(body: ProgramBody) -> ConfigureTimes:
+    """How long a program's configurations take: the drivers and settling, or the way from the memory if it is longer.
+
+    A program whose settings do not fit into ``memory.sram_bytes`` reads them from DRAM for every configuration.
+    """
+    target = body.target
     timing = target.timing
-    return timing.pipeline_latency_s + vectors * target.encoding.shots * timing.window_s
+    arrive = tile_setting_bytes(target) * target.mesh.cores / settings_bytes_per_s(body)
+    later = timing.reconfigure_s if timing.update_s is None else timing.update_s
+    return ConfigureTimes(max(timing.reconfigure_s, arrive), max(later, arrive))
+
+
+def tile_setting_bytes(target: Target) -> int:
+    """Bytes of the settings of one tile."""
+    return settings_per_tile(target.mesh) * number_bytes(target.mesh.phase_bits)
+
+
+def spills(body: ProgramBody) -> bool:
+    """Whether a program's settings do not fit into the chip's SRAM, so that they are read from DRAM."""
+    capacity = body.target.memory.sram_bytes
+    if capacity is None:
+        return False
+    tiles = sum(bank.spec.tiles for bank in body.banks.values() if not bank.spec.dynamic)
+    return tiles * tile_setting_bytes(body.target) > capacity
+
+
+def settings_bytes_per_s(body: ProgramBody) -> float:
+    """Rate at which settings reach all cores together; infinite where the memory's bandwidth is not stated."""
+    memory = body.target.memory
+    rate = memory.dram_bytes_per_s if spills(body) else memory.sram_bytes_per_s
+    return math.inf if rate is None else rate
+
+
+def move_s(target: Target, count: int) -> float:
+    """Seconds of moving ``count`` bytes over the link between host and chip; 0 without a link or without bytes."""
+    link = target.link
+    if not link.present or not count:
+        return 0.0
+    return (link.latency_s or 0.0) + (0.0 if link.bytes_per_s is None else count / link.bytes_per_s)
 
 
 def vectors_per_s(target: Target) -> float:
     """Vectors that one configured core takes in a second."""
-    return 1 / (target.timing.window_s * target.encoding.shots)
+    return target.encoding.lanes / (target.timing.window_s * target.encoding.shots)
 
 
 def detection_window_s(target: Target, commanded_s: float = 0.0) -> tuple[float, float]:
@@ -61,8 +130,7 @@ def host_s(target: Target, macs: int, elements: int) -> float:
 
 def peak_ops_per_s(target: Target) -> float:
     """Operations per second (two a multiply-accumulate) with every core streaming full tiles."""
-    window = target.timing.window_s * target.encoding.shots
-    return 2 * target.mesh.cores * target.mesh.ports**2 / window
+    return 2 * target.mesh.cores * target.mesh.ports**2 * vectors_per_s(target)
 
 
 @dataclass(frozen=True)

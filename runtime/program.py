@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from .plan import Plan
 from .values import Arg, TensorType, TupleType, ValueType
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ class ProgramBody:
     ``costs`` has an entry for every step; ``example_batch`` is the batch size of the example inputs.
     ``layer_targets`` holds the target of each bank whose layer overrides fields of the chip's.
     ``ir`` holds the IR text of every stage. ``ranges`` holds the lowest and highest value (None: no limit) of the
-    symbolic sizes that have limits.
+    symbolic sizes that have limits. ``plan`` says how the program is to be scheduled.
     """
 
     name: str
@@ -295,6 +296,7 @@ class ProgramBody:
     ir: Mapping[str, str] = field(default_factory=dict[str, str])
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
     ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict[str, tuple[int, int | None]])
+    plan: Plan = field(default_factory=Plan)
 
     def target_for(self, bank: str) -> Target:
         """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""

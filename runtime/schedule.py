@@ -12,16 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from .plan import StepPlan
 from .program import ProgramBody
 from .report.tables import Column, Table, csv_text, si
 
 
 class EventKind(IntEnum):
-    """What an event does: program a tile, send vectors through it, or run a host op."""
+    """What an event does: program a tile, send vectors through it, run a host op, or move numbers over the link.
+
+    A stream stands for the windows of its vectors: encode, window, read and accumulate of each, see
+    :func:`lightloom.runtime.events.inside`.
+    """
 
     CONFIGURE = 0
     STREAM = 1
     HOST = 2
+    MOVE = 3
+
+
+HOST_LANE, LINK_LANE = -1, -2
+"""Values of ``core`` for what happens on no core."""
 
 
 COLUMNS = {
@@ -32,6 +42,7 @@ COLUMNS = {
     "start_s": np.float64,
     "end_s": np.float64,
     "vectors": np.int64,
+    "first": np.int64,
 }
 """Columns of the table and their types, in order."""
 
@@ -41,14 +52,19 @@ class Schedule:
     """Events in start order, one row each, in columns of equal length.
 
     - ``kind`` uint8: an :class:`EventKind`; ``step`` int32: index into ``body.steps``.
-    - ``tile`` int32: row of the bank's table, -1 on the host; ``core`` int32: -1 on the host.
+    - ``tile`` int32: row of the bank's table, -1 on the host; of a MOVE 0 to the chip, 1 to the host.
+    - ``core`` int32: -1 on the host, -2 on the link.
     - ``start_s, end_s`` float64: seconds from the start of the run.
-    - ``vectors`` int64: input vectors of the whole batch that the event sends (STREAM), else 0.
+    - ``vectors`` int64: input vectors that the event sends (STREAM), bytes that it moves (MOVE), else 0.
+    - ``first`` int64: index, in the whole batch, of the first of these vectors; else 0.
 
     ``steps`` names the program's steps; ``batch`` is the number of samples; ``makespan_s`` the end of the
     last event; ``lower_bound_s`` what no schedule on this chip can beat, the largest of ``bounds`` (see
     :func:`.bounds.bounds`); ``naive_s`` what one core takes, tile after tile (:func:`.bounds.naive_s`); ``buffers``
     the settings that a core holds: its k-th configuration, from 0, goes into buffer ``k mod buffers``.
+    ``plans`` has the dataflow and block of every matrix step; ``objective`` what they were chosen by. ``resident`` is
+    what the cores hold when the run begins, empty for nothing: int64 (cores, buffers) of tiles, counted through all
+    banks of the program in order, -1 for none, and ``turns`` (cores,) the configurations of each core before.
     """
 
     steps: tuple[str, ...]
@@ -60,11 +76,21 @@ class Schedule:
     start_s: np.ndarray
     end_s: np.ndarray
     vectors: np.ndarray
+    first: np.ndarray
     makespan_s: float
     lower_bound_s: float
     bounds: Mapping[str, float] = field(default_factory=dict[str, float])
     naive_s: float = 0.0
     buffers: int = 1
+    plans: Mapping[str, StepPlan] = field(default_factory=dict[str, StepPlan])
+    objective: str = "latency"
+    resident: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    turns: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @property
+    def warm(self) -> bool:
+        """Whether the run begins with tiles on the cores."""
+        return bool((self.resident >= 0).any())
 
     def __len__(self) -> int:
         return len(self.kind)
@@ -114,6 +140,10 @@ class Schedule:
             "naive_s": self.naive_s,
             "buffers": self.buffers,
             "steps": list(self.steps),
+            "plans": {name: {"dataflow": plan.dataflow, "block": plan.block} for name, plan in self.plans.items()},
+            "objective": self.objective,
+            "resident": self.resident.tolist(),
+            "turns": self.turns.tolist(),
             **columns,
         }
 

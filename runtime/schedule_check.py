@@ -41,7 +41,7 @@ def _shape(schedule: Schedule, body: ProgramBody) -> list[str]:
     if len(set(lengths.values())) != 1 or len(lengths["kind"]) != 1:
         return [complaint("columns of unequal length", got=lengths)]
     faults: list[str] = []
-    ranges = {"kind": (0, 2), "step": (0, len(names) - 1), "core": (-1, body.target.mesh.cores - 1)}
+    ranges = {"kind": (0, 3), "step": (0, len(names) - 1), "core": (-2, body.target.mesh.cores - 1)}
     for name, (low, high) in ranges.items():
         column = getattr(schedule, name)
         wrong = np.flatnonzero((column < low) | (column > high))

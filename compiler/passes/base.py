@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ...runtime.errors import CompileError, complaint
+from ...runtime.plan import Plan
 from ...runtime.program import BankSpec
 from ...runtime.targets import Target
 from ..ir import Graph
@@ -62,7 +63,7 @@ class Options:
     element of a mesh's unitary that is accepted where phases are searched for (families without an analytic rule);
     None takes the best that is found. ``pack``: small groups of a convolution share tiles
     (under coherent detection). ``dynamic_matmul``: where products of two computed values run, ``host`` or
-    ``photonic``.
+    ``photonic``. ``plan``: how the program is to be scheduled.
     """
 
     exclude: tuple[str, ...] = ()
@@ -72,6 +73,7 @@ class Options:
     fewer_moves: bool = False
     pack: bool = True
     dynamic_matmul: str = "host"
+    plan: Plan = field(default_factory=Plan)
 
 
 def matches(path: str, glob: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...runtime.errors import VerifyError
+from ...runtime.plan import Plan
 from ...runtime.products import factor_cost
 from ...runtime.program import (
     Conv2dGeometry,
@@ -37,6 +38,7 @@ def emit(
     example_batch: int,
     ir: Mapping[str, str],
     provenance: Mapping[str, object],
+    plan: Plan,
 ) -> ProgramBody:
     """The program of a tile graph.
 
@@ -47,6 +49,7 @@ def emit(
         example_batch: Samples of the example inputs.
         ir: IR text of each stage.
         provenance: What made the program: versions, capture method, options.
+        plan: How it is to be scheduled.
     """
     steps = tuple(_step(node) for node in graph.nodes)
     sizes = sample_sizes(graph)
@@ -67,6 +70,7 @@ def emit(
         ir=dict(ir),
         provenance=dict(provenance),
         ranges=dict(graph.ranges),
+        plan=plan,
     )
 
 

@@ -39,6 +39,13 @@ class TensorEntry(Entry):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class PlanEntry(Entry):
+    """How the program is to be scheduled: see :class:`lightloom.runtime.plan.Plan`."""
+
+    dataflow: Literal["auto", "weight", "output", "input"] = "auto"
+    objective: Literal["latency", "energy", "edp"] = "latency"
+
+
 class InputEntry(Entry):
     """An input: see :class:`lightloom.runtime.program.InputSpec`."""
 
@@ -163,6 +170,7 @@ class Manifest(Entry):
     ir: dict[str, str]
     provenance: dict[str, Any]
     ranges: dict[Name, RangeEntry] = {}
+    plan: PlanEntry = PlanEntry()
     tensors: dict[str, TensorEntry]
 
 

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from ..errors import ArtefactError, TargetError, complaint
+from ..plan import Plan
 from ..program import (
     BankSpec,
     HostStep,
@@ -101,6 +102,7 @@ def _body(manifest: Manifest, arrays: dict[str, np.ndarray], where: str) -> Prog
         layer_targets={name: _target(target, f"target of {name}") for name, target in manifest.layer_targets.items()},
         ir=dict(manifest.ir),
         provenance=decode_plain(manifest.provenance, "provenance"),
+        plan=Plan(manifest.plan.dataflow, manifest.plan.objective),
         ranges={symbol: (entry.low, entry.high) for symbol, entry in manifest.ranges.items()},
     )
 

@@ -135,6 +135,7 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
         },
         "ir": dict(body.ir),
         "provenance": encode_plain(body.provenance, "provenance"),
+        "plan": {"dataflow": body.plan.dataflow, "objective": body.plan.objective},
         "ranges": {symbol: {"low": low, "high": high} for symbol, (low, high) in body.ranges.items()},
     }
     return fields, blobs

@@ -24,6 +24,7 @@ def _converters(target: Target) -> list[str]:
     faults: list[str] = []
     energy = target.energy
     given = {
+        "phase_shifter": ["phase_shifter_hold_w", "phase_shifter_pi_w"],
         "dac": ["dac_j_per_sample", "dac_j_per_step"],
         "adc": ["adc_j_per_sample", "adc_j_per_step", "adc_schreier_db"],
     }
@@ -36,14 +37,16 @@ def _converters(target: Target) -> list[str]:
         if len(found) != 1:
             faults.append(
                 complaint(
-                    "a converter's energy takes one figure",
+                    "a phase shifter's power takes one figure"
+                    if name == "phase_shifter"
+                    else "a converter's energy takes one figure",
                     where=", ".join(f"energy.{field}" for field in fields),
                     got=", ".join(found) or "none",
                     allowed="exactly one of them",
                     next_step="give it" if not found else "drop the others",
                 )
             )
-        elif not found[0].endswith("_per_sample") and bits[name][1] is None:
+        elif name in bits and not found[0].endswith("_per_sample") and bits[name][1] is None:
             faults.append(
                 complaint(
                     "a figure of merit needs a resolution",

@@ -6,47 +6,30 @@ in Python it is a plain float whose name carries the unit, and :attr:`Target.pro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from .constraints import contradictions
 from .edit import field_names, with_changes
 from .faults import from_pydantic, target_error
+from .part import Bits, Fraction, NonNegative, Part, Positive
+from .surroundings import AreaSpec, LinkSpec, MemorySpec
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Bits = Annotated[int, Field(ge=1, le=24)] | None
-"""Resolution in bits; None is a continuous, unquantized quantity."""
-
-
-class _Checked(ModelMetaclass):
-    """Building a part with impossible numbers raises TargetError, as everything else here does."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except ValidationError as error:
-            raise target_error(cls.__name__, from_pydantic(error)) from error
-
-
-class Part(BaseModel, metaclass=_Checked):
-    """Base of the parts of a target: immutable, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = [
+    "AreaSpec",
+    "Bits",
+    "DetectionSpec",
+    "EncodingSpec",
+    "EnergySpec",
+    "LinkSpec",
+    "MemorySpec",
+    "MeshSpec",
+    "Part",
+    "Provenance",
+    "Target",
+    "TimingSpec",
+]
 
 
 class Provenance(Part):
@@ -64,6 +47,7 @@ class MeshSpec(Part):
     ports: int = Field(ge=1, le=4096)
     cores: int = Field(ge=1)
     buffers: int = Field(default=1, ge=1, le=2)  # settings that a core holds: one is set while light uses the other
+    writes: Literal["all", "changed"] = "all"  # settings that a configuration writes: all, or those whose code changes
     layers: int | None = Field(default=None, ge=1)  # windows, for the families whose depth is an option
     phase_bits: Bits = None
     attenuator_bits: Bits = None
@@ -86,6 +70,7 @@ class EncodingSpec(Part):
     sign: Literal["differential", "differential_two_shot", "phase_sign", "offset"] = "differential"
     scale: Literal["per_vector", "static"] = "per_vector"
     dac_bits: Bits = None
+    lanes: int = Field(default=1, ge=1)  # wavelengths or time slots: shots that go through a mesh in one window
 
     @property
     def rails(self) -> int:
@@ -111,7 +96,9 @@ class DetectionSpec(Part):
     rin_db_per_hz: float = Field(default=-200.0, le=0)
     bandwidth_hz: Positive = 1e9
     local_oscillator_w: Positive = 1e-3  # per detector, coherent detection only
-    launch_power_w: Positive = 1e-3  # per input port at full scale, before on-chip loss
+    launch_power_w: Positive = 1e-3  # per input port and lane at full scale, before on-chip loss
+    laser: Literal["given", "sized"] = "given"  # sized: launch_power_w follows from what the detectors are asked for
+    max_launch_w: Positive | None = None  # what the lasers can launch into a port
     required_snr_db: Positive | None = None  # asked of a full-scale signal at its detector
 
 
@@ -119,6 +106,7 @@ class TimingSpec(Part):
     """What happens when. A window is encode, symbol and integration of one vector."""
 
     reconfigure_s: NonNegative  # full reconfiguration of one tile: drivers and settling
+    update_s: NonNegative | None = None  # incremental: of a setting that is there already; reconfigure_s if not given
     window_s: Positive  # one shot: symbol plus integration
     pipeline_latency_s: NonNegative = 0.0  # first shot in to first number out: DAC, flight, ADC
     encode_s: NonNegative | None = None  # of each window: until the driven inputs have settled
@@ -133,7 +121,9 @@ class EnergySpec(Part):
     """What each event costs."""
 
     laser_wall_plug_efficiency: Fraction
-    phase_shifter_hold_w: NonNegative  # mean static power of one phase shifter
+    phase_shifter_hold_w: NonNegative | None = None  # mean static power of one phase shifter; this or the next
+    phase_shifter_pi_w: NonNegative | None = None  # static power of a phase of pi: held settings are priced as they are
+    control_w: NonNegative | None = None  # static power of one core's control electronics, over the whole run
     reconfigure_j_per_phase: NonNegative = 0.0
     dac_j_per_sample: NonNegative | None = None  # this or the next
     dac_j_per_step: NonNegative | None = None  # Walden figure of merit: energy of a sample over 2^bits
@@ -158,6 +148,9 @@ class Target(Part):
     detection: DetectionSpec = DetectionSpec()
     timing: TimingSpec
     energy: EnergySpec
+    memory: MemorySpec = MemorySpec()
+    link: LinkSpec = LinkSpec()
+    area: AreaSpec = AreaSpec()
     provenance: dict[str, Provenance] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="wrap")

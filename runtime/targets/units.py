@@ -14,6 +14,10 @@ _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_j_per_op", "J/op"),
     ("_db_per_hz", "dB/Hz"),
     ("_ops_per_s", "op/s"),
+    ("_m2_per_byte", "m^2/byte"),
+    ("bytes_per_s", "byte/s"),
+    ("_bytes", "byte"),
+    ("_m2", "m^2"),
     ("_a_per_w", "A/W"),
     ("_bits", "bit"),
     ("_rad", "rad"),
@@ -24,7 +28,7 @@ _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_w", "W"),
     ("_j", "J"),
 )
-_NAMED = {"ports": "port", "cores": "core", "layers": "layer", "buffers": "buffer"}
+_NAMED = {"ports": "port", "cores": "core", "layers": "layer", "buffers": "buffer", "lanes": "lane"}
 
 # Prefixes as divisors or factors that are exact in binary floating point (up to 10^22).
 _DIVISORS = {"": 1.0, "m": 1e3, "u": 1e6, "n": 1e9, "p": 1e12, "f": 1e15, "a": 1e18}
@@ -38,6 +42,8 @@ _PREFIXES = {
     "J/byte": "munpfa",
     "J/step": "munpfa",
     "vector/s": "kMGT",
+    "byte": "kMGT",
+    "byte/s": "kMGT",
     "J/MAC": "munpfa",
     "J/op": "munpfa",
     "A": "munp",
@@ -45,6 +51,12 @@ _PREFIXES = {
     "Hz": "kMGT",
     "op/s": "kMGT",
     "rad": "mu",
+}
+
+# Areas go by the square of the prefix: units in one m^2.
+_AREAS = {
+    "m^2": {"mm^2": 1e6, "um^2": 1e12},
+    "m^2/byte": {"mm^2/byte": 1e6, "um^2/byte": 1e12},
 }
 
 
@@ -60,12 +72,16 @@ def accepted_units(field: str) -> tuple[str, ...]:
     unit = unit_of(field)
     if unit in _NAMED.values():
         return (unit, "1")
+    if unit in _AREAS:
+        return (unit, *_AREAS[unit])
     return (unit, *(prefix + unit for prefix in _PREFIXES.get(unit, "")))
 
 
 def to_si(field: str, value: float, unit: str) -> float:
     """The value in the field's SI unit. ``unit`` must be one of :func:`accepted_units`."""
     base = unit_of(field)
+    if base in _AREAS and unit in _AREAS[base]:
+        return value / _AREAS[base][unit]
     prefix = unit[: len(unit) - len(base)] if unit != "1" else ""
     if prefix == "":
         return value

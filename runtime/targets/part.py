@@ -1,0 +1,37 @@
+"""What the parts of a target are made of: a checked, immutable model, and the kinds of numbers it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .faults import from_pydantic, target_error
+
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Bytes = Annotated[int, Field(ge=1, lt=2**62)]
+Bits = Annotated[int, Field(ge=1, le=24)] | None
+"""Resolution in bits; None is a continuous, unquantized quantity."""
+
+
+class _Checked(ModelMetaclass):
+    """Building a part with impossible numbers raises TargetError, as everything else here does."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            raise target_error(cls.__name__, from_pydantic(error)) from error
+
+
+class Part(BaseModel, metaclass=_Checked):
+    """Base of the parts of a target: immutable, unknown fields refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
