@@ -10,11 +10,10 @@ import os
 import platform
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 import torch
@@ -22,11 +21,10 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from ..runtime.calibrate import calibrate
-from ..runtime.errors import CompileError, LightloomWarning, complaint
-from ..runtime.latency import host_s
-from ..runtime.program import BankSpec, ProductStep, ProgramBody, TileBank
-from ..runtime.report.tables import si
+from ..runtime.errors import CompileError, complaint
+from ..runtime.program import BankSpec, ProgramBody, TileBank
 from ..runtime.targets import Target
+from .demands import check_calibration, check_options, check_ranges, layer_target, tell_dynamic
 from .frontend import Captured, as_module, capture
 from .ir import LL_OPS, Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
@@ -45,7 +43,6 @@ CHUNK_BYTES = 8 << 20
 SEARCHED_TILES = 64
 """Tiles at a time where phases are searched for, which takes long: progress shows."""
 
-_OVERRIDABLE = ("encoding.", "detection.", "mesh.phase_bits", "mesh.attenuator_bits")
 Progress = Callable[[str, int, int], None]
 """Called with the pass, the work done and the work in all."""
 
@@ -93,22 +90,9 @@ def compile_model(
         raise CompileError(complaint("compile needs a target", next_step="pass target='mzi64' or a Target"))
     if stop_after is not None and stop_after not in NAMES:
         raise CompileError(complaint("unknown pass to stop after", got=repr(stop_after), allowed=", ".join(NAMES)))
-    if options.dynamic_matmul not in ("host", "photonic"):
-        raise CompileError(
-            complaint("unknown place for dynamic products", where="dynamic_matmul", got=repr(options.dynamic_matmul),
-                      allowed="'host' or 'photonic'")
-        )  # fmt: skip
-    if options.dynamic_matmul == "photonic" and target.encoding.scale == "static":
-        raise CompileError(
-            complaint(
-                "dynamic products have no static range to encode with",
-                where="dynamic_matmul",
-                got=f"target {target.name} with encoding.scale = 'static'",
-                next_step="take encoding.scale = 'per_vector', or dynamic_matmul='host'",
-            )
-        )
+    check_options(options, target)
     if stop_after is None:
-        _check_calibration(target, options, calibration)
+        check_calibration(target, options, calibration)
     dump = sys.stderr if print_ir_after_all is True else print_ir_after_all or None
     run = _Run(target, options, dump, progress)
     module, example_inputs = as_module(model, example_inputs)
@@ -121,7 +105,7 @@ def compile_model(
         if stop_after in names:
             passes = passes[: names.index(stop_after) + 1]
         if is_tile and stop_after is None and calibration is None:
-            _check_ranges(graph, target, run.layer_targets)
+            check_ranges(graph, target, run.layer_targets)
         graph = run.tile_passes(passes, graph) if is_tile else run.graph_passes(passes, graph)  # type: ignore[arg-type]
     if stop_after is not None:
         return Compilation(None, graph, run.pass_s, captured)
@@ -149,7 +133,7 @@ def compile_model(
         start = time.perf_counter()
         body = calibrate(body, calibration, keep=bank_ranges(graph))
         run.pass_s["calibrate"] = time.perf_counter() - start
-    _tell_dynamic(body)
+    tell_dynamic(body)
     if options.fewer_moves:
         start = time.perf_counter()
         body = fewer_moves(body)
@@ -157,89 +141,8 @@ def compile_model(
     return Compilation(body, graph, run.pass_s, captured)
 
 
-def _tell_dynamic(body: ProgramBody) -> None:
-    """Say what products of two computed values cost on the chip: it is rarely what one hopes for."""
-    steps = [step for step in body.steps if isinstance(step, ProductStep)]
-    if not steps:
-        return
-    tiles = sum(body.banks[step.bank].spec.tiles for step in steps)
-    timing, cores = body.target.timing, body.target.mesh.cores
-    factors = sum(body.costs[step.name].elements for step in steps)
-    macs = sum(body.costs[step.name].macs for step in steps)
-    warnings.warn(
-        f"dynamic_matmul='photonic': {len(steps)} product(s) program {tiles} tiles anew for every sample. On {cores} "
-        f"core(s) that is {si(-(-tiles // cores) * timing.reconfigure_s, 's')} of reconfiguring and "
-        f"{si(host_s(body.target, 0, factors), 's')} of factorising on the host, for {si(macs, 'MACs', 3)} that the "
-        f"host itself would do in {si(host_s(body.target, macs, 0), 's')}.",
-        LightloomWarning,
-        stacklevel=4,
-    )
-
-
 def _is_tile(step: object) -> bool:
     return hasattr(step, "spec")
-
-
-def _check_calibration(target: Target, options: Options, calibration: Iterable[object] | None) -> None:
-    """Static ranges need data, and data needs something static to set."""
-    targets = [target, *(_layer_target(target, changes, glob) for glob, changes in options.overrides.items())]
-    static = [
-        name
-        for name, needed in (
-            ("encoding.scale = 'static'", any(t.encoding.scale == "static" for t in targets)),
-            (
-                "detection.adc_range = 'calibrated'",
-                any(t.detection.adc_range == "calibrated" for t in targets),
-            ),
-        )
-        if needed
-    ]
-    if len(static) > ("encoding.scale = 'static'" in static) and calibration is None:
-        raise _no_data(target, ", ".join(static))
-    if calibration is not None and not static:
-        raise CompileError(
-            complaint(
-                f"target {target.name} has no range that calibration could set",
-                got="calibration=",
-                allowed="encoding.scale = 'static' or detection.adc_range = 'calibrated'",
-                next_step="leave calibration= out, or use target.with_({'detection.adc_range': 'calibrated'})",
-            )
-        )
-
-
-def _check_ranges(graph: Graph, target: Target, layer_targets: Mapping[str, Target]) -> None:
-    """Without calibration data, static scales must all come from the model's own quantizers."""
-    known = bank_ranges(graph)
-    static = {name for name in graph.tables if layer_targets.get(name, target).encoding.scale == "static"}
-    missing = [name for name in graph.tables if name in static - set(known)]
-    if missing:
-        some = f" of {', '.join(missing[:6])}{', ...' if len(missing) > 6 else ''}" if known else ""
-        raise _no_data(target, f"encoding.scale = 'static'{some}")
-
-
-def _no_data(target: Target, where: str) -> CompileError:
-    return CompileError(
-        complaint(
-            f"target {target.name} takes its ranges from calibration data",
-            where=where,
-            got="no calibration=",
-            next_step="pass calibration= an iterable of inputs, or a target with adaptive scales",
-        )
-    )
-
-
-def _layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Target:
-    for name in changes:
-        if not name.startswith(_OVERRIDABLE):
-            raise CompileError(
-                complaint(
-                    "a field that cannot differ from layer to layer",
-                    where=f"overrides[{glob!r}]",
-                    got=name,
-                    allowed="encoding.*, detection.*, mesh.phase_bits, mesh.attenuator_bits",
-                )
-            )
-    return target.with_(dict(changes))
 
 
 def _declared(spec: BankSpec, columns: Mapping[str, np.ndarray]) -> Bank:
@@ -288,7 +191,7 @@ class _Run:
             for glob, changes in self.options.overrides.items():
                 if node.op in LL_OPS["mvm"] and matches(node.origin.path, glob):
                     for name in matrices_of(node):
-                        targets[name] = _layer_target(targets.get(name, self.target), changes, glob)
+                        targets[name] = layer_target(targets.get(name, self.target), changes, glob)
         return targets
 
     def tile_passes(self, passes: tuple[TilePass, ...], graph: Graph) -> Graph:
