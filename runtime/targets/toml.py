@@ -151,8 +151,10 @@ def dump_target(target: Target) -> str:
     for part, names in field_names(Target).items():
         if not part:
             continue
-        lines += ["", f"[{part}]"]
         values = getattr(target, part)
+        if all(getattr(values, name) is None for name in names):
+            continue
+        lines += ["", f"[{part}]"]
         for name in names:
             value = getattr(values, name)
             if is_number(value):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-# Longest suffix first: `_j_per_sample` must win over nothing, `_a_per_w` over `_w`.
+# Longest suffix first: `_a_per_w` must win over `_w`.
 _SUFFIXES: tuple[tuple[str, str], ...] = (
     ("_a_per_rthz", "A/sqrt(Hz)"),
     ("_j_per_sample", "J/sample"),
     ("_j_per_phase", "J/phase"),
-    ("_j_per_byte", "J/byte"),
+    ("j_per_byte", "J/byte"),
     ("_j_per_step", "J/step"),
     ("_vectors_per_s", "vector/s"),
     ("_j_per_mac", "J/MAC"),
@@ -33,6 +33,7 @@ _NAMED = {"ports": "port", "cores": "core", "layers": "layer", "buffers": "buffe
 # Prefixes as divisors or factors that are exact in binary floating point (up to 10^22).
 _DIVISORS = {"": 1.0, "m": 1e3, "u": 1e6, "n": 1e9, "p": 1e12, "f": 1e15, "a": 1e18}
 _FACTORS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _PREFIXES = {
     "s": "munpf",
     "W": "munk",
@@ -74,7 +75,8 @@ def accepted_units(field: str) -> tuple[str, ...]:
         return (unit, "1")
     if unit in _AREAS:
         return (unit, *_AREAS[unit])
-    return (unit, *(prefix + unit for prefix in _PREFIXES.get(unit, "")))
+    binary = (prefix + unit for prefix in (_BINARY if unit == "byte" else ()))
+    return (unit, *(prefix + unit for prefix in _PREFIXES.get(unit, "")), *binary)
 
 
 def to_si(field: str, value: float, unit: str) -> float:
@@ -85,4 +87,6 @@ def to_si(field: str, value: float, unit: str) -> float:
     prefix = unit[: len(unit) - len(base)] if unit != "1" else ""
     if prefix == "":
         return value
+    if prefix in _BINARY:
+        return value * _BINARY[prefix]
     return value * _FACTORS[prefix] if prefix in _FACTORS else value / _DIVISORS[prefix]

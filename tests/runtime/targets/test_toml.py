@@ -150,6 +150,17 @@ def test_any_number_survives_toml(value):
         ("phase_bits", "bit"),
         ("ports", "port"),
         ("laser_wall_plug_efficiency", "1"),
+        ("lanes", "lane"),
+        ("sram_bytes", "byte"),
+        ("dram_bytes_per_s", "byte/s"),
+        ("bytes_per_s", "byte/s"),
+        ("dram_j_per_byte", "J/byte"),
+        ("j_per_byte", "J/byte"),
+        ("cell_m2", "m^2"),
+        ("memory_m2_per_byte", "m^2/byte"),
+        ("control_w", "W"),
+        ("control_rate_hz", "Hz"),
+        ("latency_s", "s"),
     ],
 )
 def test_a_field_name_tells_its_unit(field, unit):
@@ -162,3 +173,69 @@ def test_prefixes_scale_exactly():
     assert to_si("bandwidth_hz", 2.0, "GHz") == 2e9
     assert to_si("dac_j_per_sample", 7.0, "fJ/sample") == 7e-15
     assert to_si("ports", 4, "1") == 4
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "unit", "wanted"),
+    [
+        ("sram_bytes", 64, "kbyte", 64_000),
+        ("sram_bytes", 1.5, "Mbyte", 1_500_000),
+        ("sram_bytes", 64, "Kibyte", 65_536),
+        ("sram_bytes", 2, "Mibyte", 2_097_152),
+        ("dram_bytes_per_s", 25.6, "Gbyte/s", 25.6e9),
+        ("cell_m2", 0.02, "mm^2", 0.02 / 1e6),
+        ("adc_m2", 2850, "um^2", 2850 / 1e12),
+        ("memory_m2_per_byte", 0.25, "um^2/byte", 0.25 / 1e12),
+    ],
+)
+def test_bytes_and_areas(field, value, unit, wanted):
+    assert to_si(field, value, unit) == wanted
+
+
+SURROUNDINGS = """
+[memory]
+sram_bytes = {value = 3, unit = "Mibyte", source = "a test", kind = "measured"}
+dram_j_per_byte = {value = 0.1, unit = "nJ/byte", source = "a test", kind = "measured"}
+[link]
+latency_s = {value = 1.5, unit = "us", source = "a test", kind = "measured"}
+bytes_per_s = {value = 63, unit = "Gbyte/s", source = "a test", kind = "measured"}
+[area]
+cell_m2 = {value = 7e3, unit = "um^2", source = "a test", kind = "measured"}
+memory_m2_per_byte = {value = 3e-7, unit = "mm^2/byte", source = "a test", kind = "measured"}
+"""
+BARE = targets.dump_target(targets.get("ideal"))
+
+
+def test_parts_without_fields_are_not_written():
+    for part in ("memory", "link", "area"):
+        assert f"[{part}]" not in BARE
+    assert not parse_target(BARE).link.present
+
+
+def test_memories_link_and_areas_survive_toml():
+    target = parse_target(BARE + SURROUNDINGS)
+    assert target.memory.sram_bytes == 3 * 2**20
+    assert target.memory.dram_j_per_byte == pytest.approx(1e-10)
+    assert target.link.present
+    assert target.area.cell_m2 == pytest.approx(7e-9)
+    assert target.provenance["area.cell_m2"].unit == "m^2"
+    assert "[area]" in targets.dump_target(target)
+    assert parse_target(targets.dump_target(target)) == target
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('value = 3, unit = "Mibyte"', 'value = 1.5, unit = "byte"', r"memory.sram_bytes\); got 1.5.*whole number"),
+        ('value = 3, unit = "Mibyte"', 'value = 0, unit = "byte"', r"memory.sram_bytes\); got 0.*at least 1"),
+        ('value = 3, unit = "Mibyte"', 'value = 3, unit = "MB"', r"memory.sram_bytes.unit\).*Mbyte.*Mibyte"),
+        ("value = 63", "value = 0", r"link.bytes_per_s\); got 0.*more than 0"),
+        ("value = 1.5,", "value = -1.5,", r"link.latency_s\); got -1.5e-06; allowed: at least 0"),
+        ("value = 7e3", "value = inf", r"area.cell_m2\); got inf.*finite"),
+        ("cell_m2", "cells_m2", r"unknown field \(at area.cells_m2\).*cell_m2"),
+    ],
+)
+def test_faults_of_memories_link_and_areas(old, new, message):
+    assert old in SURROUNDINGS
+    with pytest.raises(TargetError, match=message):
+        parse_target(BARE + SURROUNDINGS.replace(old, new, 1))
