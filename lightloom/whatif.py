@@ -1,58 +1,88 @@
-"""The same program on a better or worse chip, without compiling again."""
+"""The same program on a better or worse chip, or scheduled in another way, without compiling again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from .program import Program
 from .runtime.errors import CompileError, complaint
-from .runtime.program import TileBank
-from .runtime.targets.schema import EnergySpec, TimingSpec
+from .runtime.plan import Dataflow, Objective, Plan
+from .runtime.program import HostStep, ProgramBody, TileBank
+from .runtime.targets import Target
+from .runtime.targets.edit import field_names
 
-CHANGEABLE = (
-    "mesh.cores",
-    "mesh.buffers",
-    "mesh.phase_bits",
-    "mesh.attenuator_bits",
-    "mesh.phase_error_rad",
-    "mesh.splitter_error_rad",
-    "mesh.cell_loss_db",
-    "mesh.coupling_loss_db",
-    "mesh.chip_seed",
-    "encoding.dac_bits",
-    "detection.adc_bits",
-    "detection.noise",
-    "detection.responsivity_a_per_w",
-    "detection.dark_current_a",
-    "detection.thermal_noise_a_per_rthz",
-    "detection.rin_db_per_hz",
-    "detection.bandwidth_hz",
-    "detection.local_oscillator_w",
-    "detection.launch_power_w",
-    "detection.required_snr_db",
-    *(f"timing.{name}" for name in TimingSpec.model_fields),
-    *(f"energy.{name}" for name in EnergySpec.model_fields),
+DECIDING = (
+    "mesh.topology",
+    "mesh.ports",
+    "mesh.layers",
+    "encoding.sign",
+    "encoding.scale",
+    "detection.kind",
+    "detection.adc_range",
 )
-"""Fields that a compiled program does not depend on: tables keep 32-bit words, which drivers round, and times and
-energies are computed from the target when they are asked for."""
+"""Fields that decide how a model is cut into tiles, how these are programmed, and what their ranges are."""
+
+CHANGEABLE = tuple(
+    path
+    for part, names in field_names(Target).items()
+    if part
+    for path in (f"{part}.{name}" for name in names)
+    if path not in DECIDING
+)
+"""All other fields: tables keep 32-bit words, which drivers round, and times, energies and areas are computed from the
+target when they are asked for."""
 
 
-def what_if(program: Program, changes: Mapping[str, Any]) -> Program:
-    """The program on its chip with some precision, imperfection, time or energy changed.
+def what_if(
+    program: Program,
+    changes: Mapping[str, Any] | Target,
+    dataflow: Dataflow | Literal["auto"] | None = None,
+    objective: Objective | None = None,
+) -> Program:
+    """The program on its chip with something changed that tiles do not depend on.
 
-    Equal to compiling again for ``target.with_(changes)``, and immediate: the tables are shared.
+    Equal to compiling again for ``target.with_(changes)``, and immediate: the tables are shared. Settings that
+    ``fewer_moves`` chose for the order of tiles on the old chip stay as they are.
 
     Args:
-        program: a compiled program.
-        changes: field of the target -> value, of :data:`CHANGEABLE`: ``{"encoding.dac_bits": 6}``.
+        program: A compiled program.
+        changes: Field of the target -> value, of :data:`CHANGEABLE`: ``{"encoding.dac_bits": 6}``. Or the target that
+            the program is to have: ``program.target.with_(...)``.
+        dataflow, objective: How the changed program is to be scheduled; as it was, where None.
 
     Raises:
-        CompileError: for any other field, or a program with per-layer overrides.
-        TargetError: for impossible values.
+        CompileError: For any other field, for one that the program's overrides set for some layers, and for
+            ``encoding.dac_bits`` where static ranges come from a quantizer of the model.
+        InputError: An unknown dataflow or objective.
+        TargetError: Impossible values.
     """
     body = program.body
+    plan = Plan(dataflow or body.plan.dataflow, objective or body.plan.objective)
+    changed = differences(body.target, changes) if isinstance(changes, Target) else dict(changes)
+    _check(body, changed)
+    target = changes if isinstance(changes, Target) else body.target.with_(changed)
+    layers = {name: layer.with_(changed) if changed else layer for name, layer in body.layer_targets.items()}
+    banks = {
+        name: _at_bits(bank, target if bank.spec.dynamic else layers.get(name, target))
+        for name, bank in body.banks.items()
+    }
+    return Program(replace(body, target=target, plan=plan, layer_targets=layers, banks=banks))
+
+
+def differences(before: Target, after: Target) -> dict[str, Any]:
+    """Fields in which two targets differ, with the values of the second one."""
+    return {
+        f"{part}.{name}": getattr(getattr(after, part), name)
+        for part, names in field_names(Target).items()
+        if part
+        for name in names
+        if getattr(getattr(after, part), name) != getattr(getattr(before, part), name)
+    }
+
+
+def _check(body: ProgramBody, changes: Collection[str]) -> None:
     odd = sorted(set(changes) - set(CHANGEABLE))
     if odd:
         raise CompileError(
@@ -64,16 +94,42 @@ def what_if(program: Program, changes: Mapping[str, Any]) -> Program:
                 next_step="compile the model for target.with_(...)",
             )
         )
-    if body.layer_targets:
+    both = sorted(_overridden(body) & set(changes))
+    if both:
         raise CompileError(
             complaint(
-                "A program with per-layer overrides has no single precision to change",
+                "Overrides of the program set these fields for some of its layers",
                 where=body.name,
-                got=", ".join(body.layer_targets),
+                got=", ".join(both),
                 next_step="compile the model again with other overrides",
             )
         )
-    target = body.target.with_(dict(changes))
+    if "encoding.dac_bits" in changes and body.target.encoding.scale == "static" and _quantized(body):
+        raise CompileError(
+            complaint(
+                "The static ranges of this program may come from the model's own quantizers, which fit them to the DAC",
+                where=body.name,
+                got="encoding.dac_bits",
+                next_step="compile the model for target.with_(...)",
+            )
+        )
+
+
+def _overridden(body: ProgramBody) -> set[str]:
+    """Fields that some override names, or in which a layer's target differs from the chip's."""
+    found = {field for layer in body.layer_targets.values() for field in differences(body.target, layer)}
+    asked = body.provenance.get("overrides", {})
+    for changes in asked.values() if isinstance(asked, Mapping) else ():
+        found.update(changes if isinstance(changes, Mapping) else ())
+    return found
+
+
+def _quantized(body: ProgramBody) -> bool:
+    """Whether quantizers of the model are among the ops on the host."""
+    return any("quantize" in step.op for step in body.steps if isinstance(step, HostStep))
+
+
+def _at_bits(bank: TileBank, target: Target) -> TileBank:
+    """The bank, its settings rounded to the bits of its target's drivers."""
     bits = {"phase_bits": target.mesh.phase_bits, "attenuator_bits": target.mesh.attenuator_bits}
-    banks = {name: TileBank(replace(bank.spec, **bits), bank.columns) for name, bank in body.banks.items()}
-    return Program(replace(body, target=target, banks=banks))
+    return TileBank(replace(bank.spec, **bits), bank.columns)
