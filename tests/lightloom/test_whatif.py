@@ -191,7 +191,7 @@ def test_ranges_of_the_models_quantizers_fit_one_dac() -> None:
             return self.linear(torch.fake_quantize_per_tensor_affine(x, 0.013, 0, -127, 127))
 
     static = CHIP.with_({"encoding.scale": "static", "encoding.dac_bits": 8})
-    with pytest.warns(ll.LightloomWarning, match="batch"):
+    with pytest.warns(UserWarning, match="batch is fixed"):
         program = ll.compile(Fake().eval(), torch.zeros(2, 8), static)
     with pytest.raises(ll.CompileError, match="quantizers"):
         what_if(program, {"encoding.dac_bits": 6})
