@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from onnx import FunctionProto, GraphProto, NodeProto
 
 from ....runtime.errors import CaptureError, complaint
-from .bounded import Bounded
+from .constants import Constants, add_bytes, prepare
 from .dtypes import FOREIGN, NARROW, is_foreign, narrow_result
 from .fallback import reference_entry
 from .functions import function_body, substituted
 from .infos import InputInfo, input_info
-from .known import Known, Value
+from .known import Value
 from .load import Loaded
 from .module import OnnxGraph, OnnxModule, OnnxNode, Step
 from .node import NodeContext
@@ -30,21 +30,7 @@ MAX_DEPTH = 64
 MAX_NODES = 200_000
 """Nodes of the model with its functions inlined."""
 
-MAX_FOLDED_BYTES = 2**30
-"""Constants a model may compute from others while it is built."""
-
 Scope = dict[str, int]
-
-
-@dataclass
-class Constants:
-    """Constant values of one graph module: slot to tensor and to its Python-held twin."""
-
-    tensors: dict[int, torch.Tensor] = field(default_factory=dict)
-    known: dict[int, Known | None] = field(default_factory=dict)
-    names: dict[int, str] = field(default_factory=dict)
-    values: dict[int, Value] = field(default_factory=dict)
-    """Constants that are no tensors: empty sequences and absent optionals."""
 
 
 @dataclass(frozen=True)
@@ -87,20 +73,8 @@ class Builder:
     def constant(self, value: Value, name: str) -> int:
         """A slot that holds a constant."""
         slot = self.new_slot()
-        constants = self.constants
-        constants.names[slot] = name
-        if isinstance(value, Known):
-            constants.known[slot] = value
-            constants.tensors[slot] = value.tensor()
-        elif isinstance(value, torch.Tensor):
-            constants.known[slot] = Known.from_tensor(value)
-            constants.tensors[slot] = value
-        else:
-            constants.values[slot] = value
+        self.constants.put(slot, value, name)
         return slot
-
-    def is_constant(self, slot: int) -> bool:
-        return slot in self.constants.tensors or slot in self.constants.values
 
     # Graphs ------------------------------------------------------------------------------------------------------
 
@@ -235,18 +209,17 @@ class Builder:
             module.add_graph(key, body, captured)
             outer.update(dict.fromkeys(captured))
         captured_slots = list(outer)
-        if self._foldable(context, entry, inputs, captured_slots):
-            values = self._fold(module, inputs, captured_slots)
-            self._count(values, where)
+        if self.constants.feed(entry, (*inputs, *captured_slots)):
+            values = self.constants.fold(module, inputs, captured_slots)
+            add_bytes(self.context.folded, values, where)
             for name, value in zip(node.output, values, strict=False):
                 if name:
                     scope[name] = self.constant(value, name)
             self._mark_narrow(node, context, scope)
             return
-        if entry.prepare is not None:
-            self._prepare(entry, context)
-            for position, (how, tensor) in context.replaced.items():
-                inputs[position] = self._derive(inputs[position], how, tensor)
+        prepare(entry, context)
+        for position, (how, tensor) in context.replaced.items():
+            inputs[position] = self._derive(inputs[position], how, tensor)
         context.constants = ()
         path = self._module_name(context.name)
         context.path = path
@@ -259,21 +232,6 @@ class Builder:
         self._mark_narrow(node, context, scope)
         self.steps.append(Step(path, module, tuple(inputs), tuple(captured_slots), tuple(outputs)))
 
-    def _prepare(self, entry: Entry, context: NodeContext) -> None:
-        """Let an operator put its constants into the form it wants.
-
-        Raises:
-            CaptureError: they do not fit the operator.
-        """
-        try:
-            entry.prepare(context)  # type: ignore[misc]
-        except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            shapes = [list(tensor.shape) if tensor is not None else "-" for tensor in context.constants]
-            line = (str(error).splitlines() or [""])[0][:200]
-            raise CaptureError(
-                complaint("the constants do not fit the operator", where=context.where, got=f"{shapes}: {line}")
-            ) from error
-
     def _mark_narrow(self, node: NodeProto, context: NodeContext, scope: Scope) -> None:
         code = narrow_result(context.op, context.attributes, context.narrow)
         if code and node.output and node.output[0]:
@@ -285,36 +243,6 @@ class Builder:
         if key not in self.derived:
             self.derived[key] = self.constant(tensor, f"{self.constants.names[slot]}_{how}")
         return self.derived[key]
-
-    def _foldable(self, context: NodeContext, entry: Entry, inputs: list[int], captured: list[int]) -> bool:
-        needed = [slot for slot in (*inputs, *captured) if slot >= 0]
-        return not entry.random and all(self.is_constant(slot) for slot in needed)
-
-    def _fold(self, module: OnnxNode, inputs: list[int], captured: list[int]) -> tuple[Value, ...]:
-        constants = self.constants
-
-        def value(slot: int) -> tuple[Value, Known | None]:
-            if slot in constants.values:
-                return constants.values[slot], None
-            return constants.tensors.get(slot), constants.known.get(slot)
-
-        with torch.no_grad(), Bounded(module.node):
-            return module.run([value(slot) for slot in inputs], {slot: value(slot) for slot in captured})
-
-    def _count(self, values: tuple[Value, ...], where: str) -> None:
-        """Refuse models that make constants out of nothing without end."""
-        made = sum(value.numel() * value.itemsize for value in values if isinstance(value, torch.Tensor))
-        self.context.folded[0] += made
-        if self.context.folded[0] > MAX_FOLDED_BYTES:
-            raise CaptureError(
-                complaint(
-                    "the constants that the model computes are too large",
-                    where=where,
-                    got=f"{self.context.folded[0]} bytes",
-                    allowed=f"{MAX_FOLDED_BYTES} bytes",
-                    next_step="store large weights in the file",
-                )
-            )
 
     def _module_name(self, name: str) -> str:
         base = identifier(name)
@@ -343,14 +271,13 @@ class Builder:
             if name in made or name not in scope:
                 continue
             outer = scope[name]
-            if self.is_constant(outer):
-                value = self.constants.values.get(outer, self.constants.tensors.get(outer))
-                inner[name] = builder.constant(value, self.constants.names[outer])
+            if outer in self.constants:
+                inner[name] = builder.constant(self.constants.get(outer), self.constants.names[outer])
             else:
                 inner[name] = builder.new_slot()
             if outer in self.narrow:
                 builder.narrow[inner[name]] = self.narrow[outer]
-            if self.is_constant(outer):
+            if outer in self.constants:
                 continue
             slots.append(outer)
             formals.append(inner[name])

@@ -276,7 +276,7 @@ def test_absurd_constants_ask_for_no_memory(
 
 
 def test_constants_made_over_and_over_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lightloom.compiler.frontend.onnx.build.MAX_FOLDED_BYTES", 2**16)
+    monkeypatch.setattr("lightloom.compiler.frontend.onnx.constants.MAX_FOLDED_BYTES", 2**16)
     nodes = [helper.make_node("ConstantOfShape", ["s"], [f"c{i}"], name=f"n{i}") for i in range(40)]
     nodes.append(helper.make_node("Sum", [f"c{i}" for i in range(40)], ["y"]))
     value = numpy_helper.from_array(np.zeros(1, np.int8))
