@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .plan import StepPlan
 from .program import ProgramBody
 from .report.tables import Column, Table, csv_text, si
+
+if TYPE_CHECKING:
+    from .ledger import EnergyReport
 
 
 class EventKind(IntEnum):
@@ -151,14 +154,16 @@ class Schedule:
         """The dict as JSON."""
         return json.dumps(self.to_dict(), indent=indent)
 
-    def to_perfetto(self, path: str | PathLike[str]) -> None:
-        """Write the schedule as a trace for ui.perfetto.dev or chrome://tracing: a track a core, and the host.
+    def to_perfetto(self, path: str | PathLike[str], energy: EnergyReport | None = None) -> None:
+        """Write the schedule as a trace for ui.perfetto.dev or chrome://tracing: tracks of cores, host and link.
+
+        ``energy``: that of this schedule, for the power over time.
 
         Raises InputError where the file cannot be written.
         """
         from .perfetto import write_trace
 
-        write_trace(self, path)
+        write_trace(self, path, energy)
 
     def to_csv(self) -> str:
         """One line an event, with the step's name."""
