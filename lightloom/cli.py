@@ -7,9 +7,8 @@ progress and messages to standard error.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,16 +16,20 @@ from rich.console import Console
 from .cli_parts import (
     DEFAULT_TARGET,
     CalibrationOption,
+    DataflowOption,
     ExampleOption,
     ExcludeOption,
     JsonOption,
     ModelArgument,
+    ObjectiveOption,
     OverrideOption,
+    SetOption,
     ShapeOption,
     SourceArgument,
     StrictOption,
     TargetOption,
     answer,
+    changed,
     compiled,
     lowered,
     messages,
@@ -36,9 +39,8 @@ from .cli_parts import (
     sentence,
     write_page,
 )
-
-if TYPE_CHECKING:
-    from .sweep import Finished
+from .cli_schedule import schedule_command
+from .cli_sweep import sweep
 
 app = typer.Typer(
     name="lightloom",
@@ -62,6 +64,8 @@ def compile_command(
     override: OverrideOption = None,
     calibration: CalibrationOption = None,
     strict: StrictOption = False,
+    dataflow: DataflowOption = None,
+    objective: ObjectiveOption = None,
     print_ir_after_all: Annotated[
         bool, typer.Option("--print-ir-after-all", help="Print the IR after every pass, to standard error.")
     ] = False,
@@ -83,6 +87,8 @@ def compile_command(
             example,
             calibration=calibration,
             strict=strict,
+            dataflow=dataflow,
+            objective=objective,
             print_ir_after_all=print_ir_after_all,
             **options,
         )
@@ -182,6 +188,9 @@ def report(
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples of the run; the example's batch by default.")
     ] = None,
+    dataflow: DataflowOption = None,
+    objective: ObjectiveOption = None,
+    changes: SetOption = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it as one self-contained page, with figures, instead.")
     ] = None,
@@ -196,7 +205,8 @@ def report(
         from .runtime.report.text import report as text_report
 
         options = {"target": target, "exclude": exclude, "override": override}
-        body = (program := opened(source, input_shape, example, **options)).body
+        program = changed(opened(source, input_shape, example, **options), dataflow, objective, changes)
+        body = program.body
         schedule = program.schedule_for(batch or body.example_batch)
         if trace is not None:
             schedule.to_perfetto(trace)
@@ -218,6 +228,9 @@ def report(
             "energy": priced.to_dict(),
         }
         answer(text_report(body, schedule, priced), facts, as_json)
+
+
+app.command("schedule")(schedule_command)
 
 
 @app.command()
@@ -266,56 +279,7 @@ def targets_command(
         answer(text, facts, as_json)
 
 
-@app.command()
-def sweep(
-    spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to explore; see docs/sweeps.md.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of journal and results; SPEC.sweep by default.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    dask: Annotated[str | None, typer.Option(metavar="tcp://...", help="Scheduler of a Dask cluster to use.")] = None,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Results as Parquet instead of CSV.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Explore targets and compile options. Started again, it goes on where it stopped."""
-    with reported(as_json):
-        from .sweep import pareto, read_spec, run_sweep
-        from .sweep.results import write_results
-
-        wanted = read_spec(spec)
-        folder = out or spec.with_suffix(".sweep")
-        with progress_bar("sweeping") as tell:
-            found = run_sweep(
-                wanted, folder, jobs=jobs, dask=dask, progress=lambda done, total: tell("sweeping", done, total)
-            )
-        files = write_results(wanted, found, folder, parquet=parquet)
-        front = [found[place] for place in pareto(wanted, found)]
-        failed = [item for item in found if item.error]
-        answer(
-            _front_text(wanted.objectives, front, len(found), len(failed)),
-            {
-                "points": len(found),
-                "failed": len(failed),
-                "pareto": [{**item.point.values, **item.metrics} for item in front],
-                "files": [str(path) for path in files],
-            },
-            as_json,
-        )
-        messages.print("\n".join(f"wrote {path}" for path in files), highlight=False)
-
-
-def _front_text(objectives: tuple[str, ...], front: Sequence[Finished], points: int, failed: int) -> str:
-    """The Pareto front of a sweep as an aligned table."""
-    from .runtime.report.tables import aligned
-
-    lost = f", {failed} of them impossible (see the error column)" if failed else ""
-    head = f"{points} points{lost}; {len(front)} that no other beats in {' and '.join(objectives)}:"
-    if not front:
-        return head
-    explored = list(front[0].point.values)
-    rows = [
-        [*(str(item.point.values[name]) for name in explored), *(f"{item.metrics[name]:.4g}" for name in objectives)]
-        for item in front
-    ]
-    return f"{head}\n\n{aligned([*explored, *objectives], rows, left=0)}"
+app.command()(sweep)
 
 
 @app.command()

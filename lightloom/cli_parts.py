@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from .runtime.plan import DATAFLOWS, OBJECTIVES
+
 if TYPE_CHECKING:
     from .modelspec import LoadedModel
     from .program import Program
@@ -30,6 +32,19 @@ ModelArgument = Annotated[
         "trust: loading one runs its code.",
     ),
 ]
+
+
+def _one_of(*allowed: str) -> Callable[[str | None], str | None]:
+    """A check of an option's value, while the command line is read."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and value not in allowed:
+            raise typer.BadParameter(f"{value!r} is none of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
 SourceArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A .loom file, or a model to compile first (see compile --help).")
 ]
@@ -62,6 +77,27 @@ CalibrationOption = Annotated[
     typer.Option("--calibration", metavar="FILE.npy", help="Inputs to take static ranges from. Repeatable."),
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail if work that a chip could do stays on the host.")]
+DataflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(("auto", *DATAFLOWS)),
+        callback=_one_of("auto", *DATAFLOWS),
+        help="What stays on a core while the rest changes: a tile's weights, sums, or inputs; auto: the best of each "
+        "layer.",
+    ),
+]
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(OBJECTIVES), callback=_one_of(*OBJECTIVES), help="What auto minimises; edp is their product."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Change the chip, not the tiles: timing.window_s=1e-9. Repeatable."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else on standard output.")]
 
 
@@ -75,6 +111,8 @@ def compiled(
     override: list[str] | None,
     calibration: list[Path] | None = None,
     strict: bool = False,
+    dataflow: str | None = None,
+    objective: str | None = None,
     print_ir_after_all: bool = False,
 ) -> Program:
     """Load and compile a model, with a progress bar."""
@@ -92,6 +130,8 @@ def compiled(
             overrides=parse_overrides(override or []),
             calibration=[read_array(path) for path in calibration] if calibration else None,
             strict=strict,
+            dataflow=dataflow or "auto",  # type: ignore[arg-type]
+            objective=objective or "latency",  # type: ignore[arg-type]
             print_ir_after_all=print_ir_after_all,
             progress=tell,
         )
@@ -150,6 +190,16 @@ def opened(source: str, shapes: list[str] | None, examples: list[Path] | None, *
     return load(source)
 
 
+def changed(program: Program, dataflow: str | None, objective: str | None, changes: list[str] | None) -> Program:
+    """The program with another plan, on a changed chip; itself where nothing changes."""
+    if not (dataflow or objective or changes):
+        return program
+    from .modelspec import parse_changes
+    from .whatif import what_if
+
+    return what_if(program, parse_changes(changes or []), dataflow, objective)  # type: ignore[arg-type]
+
+
 @contextmanager
 def progress_bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error, where that is a terminal; yields what to call with (text, done, total)."""
@@ -181,13 +231,13 @@ def sentence(text: str) -> str:
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page. Raises InputError where that fails."""
+    """Write a file. Raises InputError where that fails."""
     from .runtime.errors import InputError, complaint
 
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise InputError(complaint("The page cannot be written", where=str(path), got=error.strerror)) from error
+        raise InputError(complaint("The file cannot be written", where=str(path), got=error.strerror)) from error
 
 
 def answer(text: str, facts: Any, as_json: bool) -> None:

@@ -178,6 +178,19 @@ def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
     return overrides
 
 
+def parse_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """``field=value`` texts as changes of a target. Raises InputError for another form."""
+    changes: dict[str, Any] = {}
+    for text in texts:
+        field, equals, value = text.partition("=")
+        if not (field and equals and value):
+            raise InputError(
+                complaint("Not a change of the target", got=repr(text), allowed="field=value, as in mesh.cores=4")
+            )
+        changes[field] = _value(value)
+    return changes
+
+
 def _value(text: str) -> Any:
     words = {"none": None, "true": True, "false": False}
     if text.lower() in words:

@@ -90,7 +90,7 @@ def _check(body: ProgramBody, changes: Collection[str]) -> None:
                 "These fields decide how a model is compiled",
                 where=body.name,
                 got=", ".join(odd),
-                allowed=", ".join(CHANGEABLE),
+                allowed=f"any field but {', '.join(DECIDING)}",
                 next_step="compile the model for target.with_(...)",
             )
         )
