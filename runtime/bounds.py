@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .latency import host_s, stream_s
+from .moves import loop_move_s
 from .products import factor_s
 from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep, Step
 from .recurrent import windows
@@ -27,9 +28,11 @@ def loop_tiles(body: ProgramBody, step: RecurrentStep) -> tuple[int, ...]:
 
 
 def gates_s(body: ProgramBody, step: RecurrentStep, batch: int) -> float:
-    """Seconds that the host takes for the gates of one time step of a batch."""
+    """Seconds of the gates of one time step of a batch: on the host, and over the link to its matrices and back."""
     times, _ = windows(body, step, batch)
-    return host_s(body.target, 0, batch * body.costs[step.name].elements // times) if times else 0.0
+    if not times:
+        return 0.0
+    return host_s(body.target, 0, batch * body.costs[step.name].elements // times) + loop_move_s(body, step, batch)
 
 
 def lower_bound_s(body: ProgramBody, batch: int) -> float:
