@@ -50,11 +50,11 @@ def bank_phases(bank: TileBank, side: str, exact: bool = False, tiles: slice | N
     return fixedpoint.realised_phase_rad(fixedpoint.phase_codes(words, bits), bits)
 
 
-def phase_words(bank: TileBank, side: str, tiles: slice | None = None) -> np.ndarray:
-    """Stored phases of one side, uint32 turns / 2**32 (T, phases); real gauges are expanded."""
+def phase_words(bank: TileBank, side: str, tiles: slice | np.ndarray | None = None) -> np.ndarray:
+    """Stored phases of one side, uint32 turns / 2**32 (T, phases); real gauges are expanded. ``tiles``: rows wanted."""
     if side not in SIDES:
         raise InputError(complaint("a tile has two meshes", got=repr(side), allowed=" or ".join(SIDES)))
-    part = tiles or slice(None)
+    part = slice(None) if tiles is None else tiles
     if f"{side}.phases" in bank.columns:
         return np.asarray(bank.columns[f"{side}.phases"][part])
     theta, sign = bank.columns[f"{side}.theta"][part], bank.columns[f"{side}.sign"][part]

@@ -15,6 +15,7 @@ from .bankloop import BankTables, ChipArithmetic, ColumnRecord, forward, forward
 from .banks import assembled_matrix, bank_mesh, effective_matrices
 from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
 from .geometry import blocks, output_shape, pad, store, vector_count
+from .latency import spills
 from .layout import leading_positions, samples_back, samples_first
 from .products import Tiler, joined, no_tiler, per_sample
 from .program import ChipStep, Conv2dGeometry, MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
@@ -174,7 +175,7 @@ class BatchedMatrices:
         if not vectors or not spec.tiles:
             configured, streamed = Counts(), Counts()
         else:
-            configured = configure_counts(spec, spec.tiles)
+            configured = configure_counts(spec, spec.tiles, from_dram=spills(self.body))
             rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
             streamed = stream_counts(
                 self.body.target_for(step.bank), vectors * spec.tiles, vectors * rows, vectors * cols

@@ -12,9 +12,10 @@ from math import prod
 import torch
 from torch import Tensor
 
-from .counts import Counts, active_cols, active_rows, configure_counts, host_counts, stream_counts
 from .errors import InputError, LightloomError, complaint
-from .latency import host_s
+from .event_counts import Counts, configure_counts, host_counts, stream_counts
+from .latency import host_s, spills
+from .occupancy import active_cols, active_rows
 from .program import BankSpec, ProductStep, ProgramBody, StepCost, TileBank
 from .targets.schema import Target
 
@@ -98,4 +99,5 @@ def product_counts(body: ProgramBody, step: ProductStep, batch: int) -> Counts:
     rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
     sent = batch * vectors
     streamed = stream_counts(body.target_for(step.bank), sent * bank.spec.tiles, sent * rows, sent * cols)
-    return configure_counts(bank.spec, batch * bank.spec.tiles) + streamed + factor_counts(body, step, batch)
+    configured = configure_counts(bank.spec, batch * bank.spec.tiles, from_dram=spills(body))
+    return configured + streamed + factor_counts(body, step, batch)
