@@ -20,7 +20,7 @@ from lightloom.runtime.nulldevice import NullDevice
 from lightloom.runtime.program import ProgramBody, RecurrentStep
 from lightloom.runtime.recurrent import gates, windows
 from lightloom.runtime.recurrent_dealing import Host, Places
-from lightloom.runtime.schedule import EventKind, Schedule
+from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
 from lightloom.whatif import what_if
 
 NOISE = {"detection.noise": True, "detection.launch_power_w": 1e-6}
@@ -171,9 +171,7 @@ def test_a_time_step_that_runs_ahead_is_found(kind: str) -> None:
         changed(schedule, start_s=schedule.start_s + shift, end_s=schedule.end_s + shift).verify(body)
     keep = np.ones(len(schedule), bool)
     keep[gates_at[2]] = False
-    shorter = {
-        name: getattr(schedule, name)[keep] for name in ("kind", "step", "tile", "core", "start_s", "end_s", "vectors")
-    }
+    shorter = {name: getattr(schedule, name)[keep] for name in COLUMNS}
     with pytest.raises(VerifyError, match="has its gates once"):
         replace(schedule, **shorter).verify(body)
     with pytest.raises(VerifyError, match="out of turn"):
