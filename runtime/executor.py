@@ -12,7 +12,7 @@ from torch import Tensor
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
 from .costs_at import costs_at
-from .counts import Counts, host_counts
+from .counts import Counts, host_counts, move_counts
 from .dealing import deal
 from .device import PhotonicDevice
 from .errors import InputError, complaint
@@ -45,7 +45,7 @@ class Runner:
         chip, exact: see :class:`.batched.BatchedMatrices`; for calibration.
         tiler: makes the tiles of products of two computed values; a :class:`lightloom.Program` brings the compiler's.
 
-    ``counts`` tells what the last run did.
+    ``counts`` tells what the last run did; of a batched run see :mod:`.counts`.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Runner:
         return collect_outputs(body, values)
 
     def _whole_banks(self, body: ProgramBody, values: Values, options: RunOptions, progress: Progress | None) -> None:
-        counts = Counts()
+        counts = move_counts(body, options.samples)
         for index, step in enumerate(body.steps):
             if isinstance(step, MatrixStep):
                 x = matrix_input(body, step, values)
