@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..runtime.errors import CompileError, LightloomWarning, complaint
+from ..runtime.errors import CompileError, LightloomWarning, TargetError, complaint
 from ..runtime.latency import configure_s, host_s
 from ..runtime.program import ProductStep, ProgramBody
 from ..runtime.report.tables import si
@@ -95,7 +95,10 @@ def layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Targe
                     allowed="encoding.*, detection.*, mesh.phase_bits, mesh.attenuator_bits",
                 )
             )
-    return target.with_(dict(changes))
+    try:
+        return target.with_(dict(changes))
+    except TargetError as error:
+        raise TargetError(f"overrides[{glob!r}]: {error}") from error
 
 
 def tell_dynamic(body: ProgramBody) -> None:

@@ -12,6 +12,7 @@ from .runtime.plan import Dataflow, Objective, Plan
 from .runtime.program import HostStep, ProgramBody, TileBank
 from .runtime.targets import Target
 from .runtime.targets.edit import field_names
+from .runtime.targets.sizing import FIELD as SIZED
 
 DECIDING = (
     "mesh.topology",
@@ -72,13 +73,15 @@ def what_if(
 
 
 def differences(before: Target, after: Target) -> dict[str, Any]:
-    """Fields in which two targets differ, with the values of the second one."""
+    """Fields in which two targets differ, with the values of the second one; the power of a sized laser follows."""
+    computed = {SIZED} if after.detection.laser == "sized" else set[str]()
     return {
         f"{part}.{name}": getattr(getattr(after, part), name)
         for part, names in field_names(Target).items()
         if part
         for name in names
         if getattr(getattr(after, part), name) != getattr(getattr(before, part), name)
+        and f"{part}.{name}" not in computed
     }
 
 

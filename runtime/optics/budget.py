@@ -13,7 +13,7 @@ from ..errors import InputError, complaint
 from ..meshes import tile_mesh
 from ..meshes.base import Mesh
 from ..targets.schema import Target
-from .detection import noise_coefficients, photocurrent_a, shot_noise_rms_a
+from .detection import NoiseCoefficients, noise_coefficients, photocurrent_a, rin_rms_a, shot_noise_rms_a
 from .loss import path_loss_db, transmission
 
 
@@ -136,7 +136,7 @@ def link_budget(target: Target, outputs: int | None = None) -> LinkBudget:
 
 def snr_db(target: Target) -> float:
     """Signal-to-noise ratio (of powers of the electrical signal) of a full-scale signal over the longest path."""
-    coefficients = noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
+    coefficients = _noise(target)
     return -20 * math.log10(coefficients.rms(1.0))
 
 
@@ -150,11 +150,26 @@ def snr_bits(ratio_db: float) -> float:
     return math.log2(10 ** (ratio_db / 20) / math.sqrt(12))
 
 
+def asked_snr_db(target: Target) -> float | None:
+    """The ratio asked of a full-scale signal: ``detection.required_snr_db``, or else what its ADC can resolve.
+
+    The noise of that signal is then as large as the ADC's rounding error. A coherent ADC spends one of its bits on the
+    sign. None where neither a ratio nor a resolution is given.
+    """
+    detection = target.detection
+    if detection.required_snr_db is not None:
+        return detection.required_snr_db
+    if detection.adc_bits is None:
+        return None
+    return bits_snr_db(detection.adc_bits - (detection.kind == "coherent"))
+
+
 def required_launch_w(target: Target, *, snr_db: float | None = None, bits: float | None = None) -> float:
     """Power to launch into each port so that a full-scale signal reaches a ratio, or the noise of so many bits.
 
     What the detector needs, back through its responsivity, the cells of the longest path and the couplings. Amplifier
-    and dark noise fall with power, shot noise slower, and intensity noise not at all.
+    and dark noise fall with power, shot noise slower, and intensity noise not at all. What the target launches now
+    makes no difference, to the last bit.
 
     Returns: watts, ``inf`` where no power is enough.
     Raises: InputError unless exactly one of ``snr_db`` and ``bits`` is given.
@@ -162,20 +177,61 @@ def required_launch_w(target: Target, *, snr_db: float | None = None, bits: floa
     if (snr_db is None) == (bits is None):
         raise InputError(complaint("what is asked of the light?", got=f"snr_db={snr_db}, bits={bits}", allowed="one"))
     ratio = snr_db if snr_db is not None else bits_snr_db(bits or 0.0)
-    now = noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
-    allowed = 10 ** (-ratio / 10)
-    # Variances over full scale at r = launched now / launched then.
-    if target.detection.kind == "coherent":
-        left = allowed - now.c2
-        return math.inf if left <= 0 else target.detection.launch_power_w * now.c0 / left
-    left = allowed - now.c2
+    # Variances over full scale with one watt launched: c2 stays at any power.
+    one = _noise(launching(target, 1.0))
+    left = 10 ** (-ratio / 10) - one.c2
     if left <= 0:
         return math.inf
-    # c0 r^2 + c1 r = left, in the form that does not cancel for a small c0
-    r = 2 * left / (now.c1 + math.sqrt(now.c1**2 + 4 * now.c0 * left))
-    return target.detection.launch_power_w / r
+    if target.detection.kind == "coherent":
+        return one.c0 / left
+    # c0 r^2 + c1 r = left for r = 1 / watts, in the form that does not cancel for a small c0
+    r = 2 * left / (one.c1 + math.sqrt(one.c1**2 + 4 * one.c0 * left))
+    return 1 / r
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """Noise of a full-scale signal that more light does not lower: variances over its power.
+
+    ``rin``: intensity noise; ``shot``: shot noise of the signal against the local oscillator (coherent detection).
+    """
+
+    rin: float
+    shot: float
+
+    @property
+    def snr_db(self) -> float:
+        """The ratio that no launched power exceeds; ``inf`` without such noise."""
+        total = self.rin + self.shot
+        return -10 * math.log10(total) if total else math.inf
+
+
+def noise_floor(target: Target) -> NoiseFloor:
+    """What is left of the noise of a target's full-scale signal when the launched power grows without end."""
+    detection = target.detection
+    rin = rin_rms_a(1.0, detection.rin_db_per_hz, detection.bandwidth_hz) ** 2
+    if detection.kind != "coherent":
+        return NoiseFloor(rin, 0.0)  # its shot noise falls with the power
+    # 2 q B R P over (2 R sqrt(P_LO P))^2
+    beat = 4 * detection.responsivity_a_per_w * detection.local_oscillator_w
+    return NoiseFloor(rin, shot_noise_rms_a(1.0, detection.bandwidth_hz) ** 2 / beat)
+
+
+def _noise(target: Target) -> NoiseCoefficients:
+    return noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
+
+
+def launching(target: Target, watts: float) -> Target:
+    """The target with so many watts launched into a port, unchecked: a sized laser is not sized again."""
+    detection = target.detection.model_copy(update={"launch_power_w": watts})
+    return target.model_copy(update={"detection": detection})
+
+
+def longest_path_loss_db(target: Target) -> float:
+    """Loss in dB from the launch to a detector over the longest path, couplings included."""
+    return path_loss_db(target, longest_path(tile_mesh(target.mesh)))
 
 
 def launch_for_detected_w(target: Target, detected_w: float) -> float:
     """Power to launch into a port so that a full-scale field brings ``detected_w`` to its detector, losses paid."""
-    return launch_power_w(detected_w, transmission(path_loss_db(target, longest_path(tile_mesh(target.mesh)))))
+    return launch_power_w(detected_w, transmission(longest_path_loss_db(target)))

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ..errors import complaint
 from .faults import shorten, target_error, unknown_field
+from .sizing import FIELD, overruled
 from .units import unit_of
 
 if TYPE_CHECKING:
@@ -45,12 +46,14 @@ def with_changes(target: Target, changes: Mapping[str, Any] | None, parts: Mappi
     """A copy of ``target`` with fields changed, see :meth:`Target.with_`.
 
     Raises:
-        TargetError: a field is unknown (close names are given) or a value is impossible.
+        TargetError: a field is unknown (close names are given), a value is impossible, or the power of a sized laser is
+            stated.
     """
     known = field_names(type(target))
     data = target.model_dump()
     faults: list[str] = []
     provenance = dict(data["provenance"])
+    stated = dict(_flat({**(changes or {}), **parts}, whole=False))
     for path, value in _flat({**(changes or {}), **parts}):
         part, _, name = path.rpartition(".")
         if not part and name in known:
@@ -70,19 +73,29 @@ def with_changes(target: Target, changes: Mapping[str, Any] | None, parts: Mappi
     if faults:
         raise target_error(f"target {target.name!r}", faults)
     if "provenance" not in (changes or {}) and "provenance" not in parts:
+        if target.detection.laser == "sized" and data["detection"]["laser"] == "given" and FIELD not in stated:
+            provenance[FIELD] = {"unit": "W", "source": f"{SOURCE}, kept as it was computed", "kind": "assumed"}
         data["provenance"] = provenance
-    return type(target).model_validate(data)
+    changed = type(target).model_validate(data)
+    if (
+        changed.detection.laser == "sized"
+        and stated.get(FIELD, computed := changed.detection.launch_power_w) != computed
+    ):
+        raise target_error(f"target {target.name!r}", [overruled(stated[FIELD], computed)])
+    return changed
 
 
 def _paths(known: Mapping[str, list[str]]) -> list[str]:
     return [f"{part}.{name}" for part, names in known.items() if part for name in names]
 
 
-def _flat(changes: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Dotted paths and values of dotted and nested changes."""
+def _flat(changes: Mapping[str, Any], whole: bool = True) -> list[tuple[str, Any]]:
+    """Dotted paths and values of dotted and nested changes; ``whole``: also of parts that are given as they are."""
     flat: list[tuple[str, Any]] = []
     for path, value in changes.items():
         if isinstance(value, BaseModel):
+            if not whole:
+                continue
             value = value.model_dump()
         if isinstance(value, Mapping) and path != "provenance":
             flat += [(f"{path}.{name}", item) for name, item in value.items()]

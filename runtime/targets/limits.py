@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import complaint
+from .light import light
+from .storage import storage
 
 if TYPE_CHECKING:
     from .schema import Target
@@ -15,8 +17,8 @@ ROUNDING = 1e-9
 
 
 def broken(target: Target) -> list[str]:
-    """Every constraint of converters, timing and light that the target breaks."""
-    return [*_converters(target), *_timing(target), *_light(target)]
+    """Every constraint of converters, timing, memories and light that the target breaks."""
+    return [*_converters(target), *_timing(target), *_rates(target), *storage(target), *light(target)]
 
 
 def _converters(target: Target) -> list[str]:
@@ -86,57 +88,50 @@ def _timing(target: Target) -> list[str]:
                 next_step=f"raise timing.detector_margin_s to {skew:g}",
             )
         )
-    if timing.control_rate_hz is not None and 1 / timing.control_rate_hz > timing.window_s * (1 + ROUNDING):
-        period = 1 / timing.control_rate_hz
+    if timing.update_s is not None and timing.update_s > timing.reconfigure_s:
+        faults.append(
+            complaint(
+                "an update of a setting takes longer than setting it anew",
+                where="timing.update_s",
+                got=f"{timing.update_s:g} s, {timing.update_s - timing.reconfigure_s:g} s too long",
+                allowed=f"at most timing.reconfigure_s = {timing.reconfigure_s:g} s",
+                next_step=f"lower timing.update_s to {timing.reconfigure_s:g} or leave it out",
+            )
+        )
+    return faults
+
+
+def _rates(target: Target) -> list[str]:
+    """Control starts the shots of every lane, and a core takes the vectors asked of it."""
+    faults: list[str] = []
+    timing, lanes, shots = target.timing, target.encoding.lanes, target.encoding.shots
+    fewer = f", or lower encoding.lanes from {lanes}" if lanes > 1 else ""
+    if timing.control_rate_hz is not None and lanes / timing.control_rate_hz > timing.window_s * (1 + ROUNDING):
+        period = lanes / timing.control_rate_hz
+        of = "the period of control_rate_hz" if lanes == 1 else f"{lanes} lanes' shots at control_rate_hz"
         faults.append(
             complaint(
                 "the control electronics cannot start shots this fast",
                 where="timing.window_s",
                 got=f"{timing.window_s:g} s, short by {period - timing.window_s:g} s",
-                allowed=f"at least {period:g} s, the period of control_rate_hz",
-                next_step=f"raise timing.window_s to {period:g} or timing.control_rate_hz to {1 / timing.window_s:g}",
+                allowed=f"at least {period:g} s, {of}",
+                next_step=f"raise timing.window_s to {period:g} or timing.control_rate_hz to "
+                f"{lanes / timing.window_s:g}{fewer}",
             )
         )
-    if timing.required_vectors_per_s is not None:
-        rate = 1 / (timing.window_s * target.encoding.shots)
-        asked = timing.required_vectors_per_s
-        if rate < asked * (1 - ROUNDING):
-            window = 1 / (asked * target.encoding.shots)
-            choice = " or send one shot a vector (encoding.sign)" if target.encoding.shots > 1 else ""
-            faults.append(
-                complaint(
-                    "the chip misses the throughput asked of it",
-                    where="timing.required_vectors_per_s",
-                    got=f"{rate:g} vectors/s with {target.encoding.shots} shots a vector, short by {asked - rate:g}",
-                    allowed=f"at least {asked:g} vectors/s",
-                    next_step=f"lower timing.window_s to {window:g}{choice}",
-                )
+    asked = timing.required_vectors_per_s
+    rate = lanes / (timing.window_s * shots)
+    if asked is not None and rate < asked * (1 - ROUNDING):
+        choice = " or send one shot a vector (encoding.sign)" if shots > 1 else ""
+        through = f"{shots} shots a vector" + (f" on {lanes} lanes" if lanes > 1 else "")
+        faults.append(
+            complaint(
+                "the chip misses the throughput asked of it",
+                where="timing.required_vectors_per_s",
+                got=f"{rate:g} vectors/s with {through}, short by {asked - rate:g}",
+                allowed=f"at least {asked:g} vectors/s",
+                next_step=f"lower timing.window_s to {lanes / (asked * shots):g}, raise encoding.lanes to "
+                f"{math.ceil(asked * timing.window_s * shots * (1 - ROUNDING))}{choice}",
             )
+        )
     return faults
-
-
-def _light(target: Target) -> list[str]:
-    """The laser reaches the asked signal-to-noise ratio."""
-    asked = target.detection.required_snr_db
-    if asked is None:
-        return []
-    # Imported here: optics describe targets, and only a target that asks for a ratio needs them.
-    from ..optics import budget
-
-    found = budget.snr_db(target)
-    if found >= asked - ROUNDING:
-        return []
-    needed = budget.required_launch_w(target, snr_db=asked)
-    if math.isinf(needed):
-        step = "lower detection.bandwidth_hz or detection.rin_db_per_hz: no launch power reaches it"
-    else:
-        step = f"raise detection.launch_power_w to {needed:g}"
-    return [
-        complaint(
-            "the laser cannot reach the asked signal-to-noise ratio",
-            where="detection.launch_power_w",
-            got=f"{target.detection.launch_power_w:g} W gives {found:.2f} dB, short by {asked - found:.2f} dB",
-            allowed=f"at least detection.required_snr_db = {asked:g} dB of a full-scale signal",
-            next_step=step,
-        )
-    ]

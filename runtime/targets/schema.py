@@ -14,6 +14,7 @@ from .constraints import contradictions
 from .edit import field_names, with_changes
 from .faults import from_pydantic, target_error
 from .part import Bits, Fraction, NonNegative, Part, Positive
+from .sizing import sizing
 from .surroundings import AreaSpec, LinkSpec, MemorySpec
 
 __all__ = [
@@ -166,7 +167,13 @@ class Target(Part):
         faults = contradictions(target)
         if faults:
             raise target_error(title, faults)
-        return target
+        if target.detection.laser == "given":
+            return target
+        found = sizing(target)
+        if found.holds(target):
+            return target
+        # Through the handler once more: the object under construction takes the sized power.
+        return handler(found.into(target.model_dump()))
 
     def with_(self, changes: dict[str, Any] | None = None, /, **parts: dict[str, Any]) -> Target:
         """A copy with fields changed: ``t.with_({"mesh.ports": 32})`` or ``t.with_(mesh={"ports": 32})``.

@@ -21,6 +21,7 @@ from ..errors import TargetError, complaint
 from .edit import field_names, is_number, numbers
 from .faults import from_pydantic, shorten, target_error, unknown_field
 from .schema import Target
+from .sizing import COMPUTED, FIELD, overruled
 from .units import accepted_units, to_si, unit_of
 
 KINDS = ("measured", "quoted", "assumed")
@@ -51,6 +52,9 @@ def parse_target(text: str, name: str = "target") -> Target:
     except tomllib.TOMLDecodeError as error:
         raise TargetError(complaint(f"{name} is not valid TOML", got=error)) from error
     data, provenance, faults = _split(document)
+    stated = provenance.get(FIELD)
+    if stated and data["detection"].get("laser") == "sized" and not stated["source"].startswith(COMPUTED):
+        faults.append(overruled(data["detection"]["launch_power_w"]))
     target = None
     try:
         target = Target.model_validate({**data, "provenance": provenance})

@@ -83,8 +83,89 @@ class TestTiming:
     def test_a_missed_throughput(self) -> None:
         found = chip(timing={"required_vectors_per_s": 1e9})
         assert vectors_per_s(found) == pytest.approx(1e9)
-        with pytest.raises(TargetError, match=r"short by 5e\+08.*Lower timing.window_s to 5e-10 or send one shot"):
+        with pytest.raises(
+            TargetError, match=r"short by 5e\+08.*Lower timing.window_s to 5e-10, raise encoding.lanes to 2 or send one"
+        ):
             found.with_({"encoding.sign": "differential_two_shot"})
+
+    def test_an_update_longer_than_a_configuration(self) -> None:
+        slow = chip().timing.reconfigure_s + 2e-6
+        said = rf"\(at timing.update_s\); got {slow:g} s, 2e-06 s too long.*Lower timing.update_s to 1.02e-05"
+        with pytest.raises(TargetError, match=said):
+            chip(timing={"update_s": slow})
+        assert chip(timing={"update_s": chip().timing.reconfigure_s})
+
+    def test_control_starts_every_lane(self) -> None:
+        """Four lanes of a window of 1 ns are 4 G shots a second."""
+        lanes = {"encoding": {"lanes": 4}}
+        assert chip(timing={"control_rate_hz": 4e9}, **lanes)
+        said = r"short by 1e-09 s.*2e-09 s, 4 lanes' shots.*control_rate_hz to 4e\+09, or lower encoding.lanes from 4"
+        with pytest.raises(TargetError, match=said):
+            chip(timing={"control_rate_hz": 2e9}, **lanes)
+        assert chip(timing={"control_rate_hz": 2e9, "window_s": 2e-9}, **lanes)
+
+    def test_lanes_raise_the_throughput(self) -> None:
+        asked = {"timing": {"required_vectors_per_s": 3e9}}
+        with pytest.raises(
+            TargetError, match=r"got 2e\+09 vectors/s with 1 shots a vector on 2 lanes, short by 1e\+09"
+        ):
+            chip(encoding={"lanes": 2}, **asked)
+        with pytest.raises(TargetError, match=r"raise encoding.lanes to 3"):
+            chip(encoding={"lanes": 2}, **asked)
+        found = chip(encoding={"lanes": 3}, **asked)
+        assert vectors_per_s(found) == pytest.approx(3e9)
+
+    def test_lanes_do_not_shorten_settling(self) -> None:
+        with pytest.raises(TargetError, match="the window is too short"):
+            chip(timing={"window_s": 10e-9, "encode_s": 12e-9}, encoding={"lanes": 8})
+
+
+class TestMemories:
+    """A 16-port tile has 2 x 256 phases of 12 bits and 16 attenuators: 528 settings of 2 bytes."""
+
+    @pytest.mark.parametrize(
+        ("field", "needed", "why"),
+        [
+            ("sram_bytes", 1056, "528 settings of 2 bytes"),
+            ("accumulator_bytes", 64, "16 ports of 4 bytes"),
+            ("input_buffer_bytes", 16, "16 ports of 1 bytes"),
+        ],
+    )
+    def test_a_memory_too_small(self, field: str, needed: int, why: str) -> None:
+        assert getattr(chip(memory={field: needed}).memory, field) == needed
+        said = rf"\(at memory.{field}\); got {needed - 7} bytes, short by 7 bytes.*at least {needed} bytes = {why}"
+        with pytest.raises(TargetError, match=said):
+            chip(memory={field: needed - 7})
+
+    def test_widths_count(self) -> None:
+        with pytest.raises(TargetError, match=r"input_buffer_bytes\).*at least 64 bytes = 16 ports of 4 bytes"):
+            chip(memory={"input_buffer_bytes": 32}, encoding={"dac_bits": None})
+        with pytest.raises(TargetError, match=r"sram_bytes\).*at least 528 bytes"):
+            chip(memory={"sram_bytes": 500}, mesh={"phase_bits": 8})
+
+    def test_a_memory_that_is_slow_is_allowed(self) -> None:
+        """It makes schedules longer; no constraint is broken."""
+        assert chip(memory={"sram_bytes_per_s": 1.0, "dram_bytes_per_s": 1.0})
+
+    @pytest.mark.parametrize(
+        ("path", "value"),
+        [
+            ("memory.sram_bytes_per_s", 0.0),
+            ("memory.dram_bytes_per_s", -1.0),
+            ("memory.sram_bytes", 0),
+            ("memory.dram_j_per_byte", -1e-12),
+            ("link.bytes_per_s", 0.0),
+            ("link.latency_s", -1e-6),
+            ("link.j_per_byte", float("inf")),
+            ("area.cell_m2", -1.0),
+            ("encoding.lanes", 0),
+            ("timing.update_s", -1.0),
+            ("energy.control_w", -1.0),
+        ],
+    )
+    def test_impossible_values(self, path: str, value: float) -> None:
+        with pytest.raises(TargetError, match=rf"impossible value \(at {path}\); got .*allowed: "):
+            chip().with_({path: value})
 
 
 class TestLight:
@@ -100,7 +181,7 @@ class TestLight:
         assert chip(detection={"required_snr_db": asked, "launch_power_w": watts})
 
     def test_a_ratio_that_no_light_reaches(self) -> None:
-        with pytest.raises(TargetError, match="no launch power reaches it"):
+        with pytest.raises(TargetError, match=r"no launch power reaches.*short by 22.89 dB"):
             chip(detection={"required_snr_db": 90.0})
 
 
