@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.errors import LightloomError, complaint
 from .journal import Journal
 from .points import Point
-from .run import Progress, Submit, record
+from .run import Progress, record
 from .spec import MAXIMISED, Range, SweepSpec
+from .workers import Workers
 
 if TYPE_CHECKING:
     import optuna
 
 
-def explore(spec: SweepSpec, journal: Journal, submit: Submit, jobs: int, progress: Progress | None) -> list[Point]:
-    """Evaluate ``spec.points`` points, the journal's included; the study learns from all of them.
+def explore(spec: SweepSpec, journal: Journal, at: Workers, jobs: int, progress: Progress | None) -> list[Point]:
+    """Evaluate ``spec.points`` points, the journal's included.
+
+    The study learns from all that have the objectives and keep to the limits; it seeks near these.
 
     Raises:
-        LightloomError: optuna is not installed.
+        LightloomError: optuna is not installed, or a worker was lost.
     """
     optuna = _optuna()
     space = {**spec.fields, **spec.options}
@@ -32,7 +35,7 @@ def explore(spec: SweepSpec, journal: Journal, submit: Submit, jobs: int, progre
     study = optuna.create_study(directions=directions, sampler=optuna.samplers.TPESampler(seed=spec.seed + len(done)))
     for key, point in done.items():
         entry = journal.entries[key]
-        if not entry["error"]:
+        if spec.counts(entry["metrics"]):
             params = {name: _coded(space[name], value) for name, value in point.values.items()}
             values = [entry["metrics"][name] for name in spec.objectives]
             study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, values=values))
@@ -48,16 +51,16 @@ def explore(spec: SweepSpec, journal: Journal, submit: Submit, jobs: int, progre
             if point.key in done or any(point.key == other.key for _, other in running.values()):
                 _tell_again(study, trial, journal, point, spec)
                 continue
-            running[submit(spec, [point])] = (trial, point)
+            running[at.submit(spec, [point])] = (trial, point)
         if not running:
             break  # a small space is exhausted
         ready, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ready:
             trial, point = running.pop(future)
-            (result,) = future.result()
+            (result,) = at.results(future)
             record(journal, point, result)
             done[point.key] = point
-            if result.error:
+            if not spec.counts(result.metrics):
                 study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
                 study.tell(trial, [result.metrics[name] for name in spec.objectives])
@@ -105,7 +108,7 @@ def _point(spec: SweepSpec, params: dict[str, Any]) -> Point:
 def _tell_again(study: Any, trial: Any, journal: Journal, point: Point, spec: SweepSpec) -> None:
     """A point that is known already costs nothing: its values are told once more."""
     entry = journal.entries.get(point.key)
-    if entry is None or entry["error"]:
+    if entry is None or not spec.counts(entry["metrics"]):
         from optuna.trial import TrialState
 
         study.tell(trial, state=TrialState.FAIL)

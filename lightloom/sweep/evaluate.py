@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..compiler.settling import fewer_moves
 from ..modelspec import example_inputs, load_model, read_array
 from ..program import Program, load
 from ..runtime import targets
 from ..runtime.energy import energy
 from ..runtime.errors import InputError, LightloomError, complaint
-from ..whatif import CHANGEABLE, what_if
+from ..runtime.targets import Target
+from ..whatif import CHANGEABLE, DECIDING, what_if
 from .points import Point
-from .spec import METRIC_NAMES, Accuracy, SweepSpec
+from .spec import LATE, METRIC_NAMES, Accuracy, SweepSpec
 
 METRICS = METRIC_NAMES
 KEPT = 2
@@ -35,9 +37,32 @@ class Result:
 _programs: OrderedDict[tuple[str, str], Program] = OrderedDict()
 
 
-def compile_key(point: Point) -> str:
-    """Equal for points that one compile serves: what they compile for, without what a program can be repriced for."""
-    return Point({name: v for name, v in point.fields.items() if name not in CHANGEABLE}, point.options).key
+def chip(spec: SweepSpec) -> Target:
+    """The target that design points start from."""
+    return targets.get(spec.target if spec.target in targets.list() else spec.at(spec.target))
+
+
+def split(spec: SweepSpec, point: Point) -> tuple[Point, Point]:
+    """What of a point decides about tiles, and what a compiled program can be given later."""
+    asked = point.options.get("overrides") or {}
+    fixed = {name for changes in asked.values() for name in changes}
+    if "encoding.dac_bits" in point.fields and spec.compiles:
+        scale = point.fields.get("encoding.scale") or chip(spec).encoding.scale
+        fixed.update({"encoding.dac_bits"} if scale == "static" else ())  # a model's own quantizers fit it
+    late = {name for name in point.fields if name in CHANGEABLE and name not in fixed}
+    return (
+        Point(_without(point.fields, late), _without(point.options, LATE)),
+        Point(_without(point.fields, set(point.fields) - late), _without(point.options, set(point.options) - LATE)),
+    )
+
+
+def _without(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in names}
+
+
+def compile_key(spec: SweepSpec, point: Point) -> str:
+    """Equal for points that one compile serves."""
+    return split(spec, point)[0].key
 
 
 def evaluate(spec: SweepSpec, point: Point) -> Result:
@@ -73,34 +98,38 @@ def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
 
 
 def _program(spec: SweepSpec, point: Point) -> Program:
-    """The point's program; compiled anew only where the fields decide about tiles."""
-    key = (spec.model_dump_json(include={"model", "target", "input_shape", "folder"}), compile_key(point))
-    repriced = {name: value for name, value in point.fields.items() if name in CHANGEABLE}
+    """The point's program; compiled anew only where the point decides about tiles."""
+    decided, late = split(spec, point)
+    key = (spec.model_dump_json(include={"model", "target", "input_shape", "folder"}), decided.key)
     if key not in _programs:
-        decided = {name: value for name, value in point.fields.items() if name not in CHANGEABLE}
-        _programs[key] = _compiled(spec, decided, point.options)
+        _programs[key] = _compiled(spec, decided.fields, decided.options)
         while len(_programs) > KEPT:
             _programs.popitem(last=False)
     _programs.move_to_end(key)
-    return what_if(_programs[key], repriced) if repriced else _programs[key]
+    plan = {name: late.options[name] for name in ("dataflow", "objective") if name in late.options}
+    program = what_if(_programs[key], late.fields, **plan)
+    if late.options.get("fewer_moves"):
+        # chosen last, as compile does: what moves least depends on which tile follows which
+        program = Program(fewer_moves(program.body))
+    return program
 
 
 def _compiled(spec: SweepSpec, fields: Mapping[str, Any], options: Mapping[str, Any]) -> Program:
     from .. import compile as compile_for
 
     path = Path(spec.model)
-    if path.suffix == ".loom":
+    if not spec.compiles:
         if fields:
             raise InputError(
                 complaint(
                     "a .loom file is compiled already",
                     got=", ".join(fields),
-                    allowed="fields that a program can be repriced for: " + ", ".join(CHANGEABLE),
+                    allowed=f"any field but {', '.join(DECIDING)}",
                     next_step="sweep the model instead",
                 )
             )
         return load(spec.at(path))
-    target = targets.get(spec.target if spec.target in targets.list() else spec.at(spec.target)).with_(dict(fields))
+    target = chip(spec).with_(dict(fields))
     loaded = load_model(str(spec.at(path)) if path.suffix in (".onnx", ".pt2") else spec.model)
     given = example_inputs(spec.input_shape, ())
     return compile_for(loaded.model, loaded.example_inputs if given is None else given, target, **dict(options))

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ..runtime.errors import LightloomError, complaint
-from .evaluate import Result, compile_key, evaluate
+from .evaluate import Result, chip, compile_key
 from .journal import Journal
 from .points import Point, grid_points, random_points
 from .spec import SweepSpec
-
-GROUP = 8
-"""Points that compile alike are handed out so many at a time."""
+from .workers import Workers, workers
 
 Progress = Callable[[int, int], None]
 """Called with the points done and the points in all."""
@@ -54,37 +51,41 @@ def run_sweep(
         All points, those of earlier runs included, in the sweep's order.
 
     Raises:
-        InputError: the folder holds another sweep.
-        LightloomError: a package of the ``sweep`` extra is missing, or the cluster cannot be reached.
+        InputError: the folder holds another sweep, or another process sweeps in it.
+        LightloomError: a package of the ``sweep`` extra is missing, the cluster cannot be reached, a worker was lost.
     """
-    settings = json.loads(spec.model_dump_json(exclude={"points", "folder"}))
-    journal = Journal(Path(folder) / "journal.jsonl", settings)
+    journal = Journal(Path(folder) / "journal.jsonl", settings_of(spec))
     try:
-        with _workers(jobs, dask) as submit:
+        with workers(jobs, dask) as at:
             if spec.method == "bayes":
                 from .bayes import explore
 
-                points = explore(spec, journal, submit, max(1, jobs), progress)
+                points = explore(spec, journal, at, max(1, jobs), progress)
             else:
                 points = grid_points(spec) if spec.method == "grid" else random_points(spec)
-                _all(spec, points, journal, submit, progress)
+                _all(spec, points, journal, at, progress)
     finally:
         journal.close()
     return [finished(point, journal.entries[point.key]) for point in points]
 
 
+def settings_of(spec: SweepSpec) -> dict[str, Any]:
+    """What a journal's points depend on, besides what is explored: another journal is another sweep.
+
+    Limits only say which points count, and so do objectives where no search follows them.
+    """
+    outside = {"points", "folder", "limits"} if spec.method == "bayes" else {"points", "folder", "limits", "objectives"}
+    settings = json.loads(spec.model_dump_json(exclude=outside))
+    settings["chip"] = chip(spec).model_dump(mode="json") if spec.compiles else None
+    data = (spec.accuracy.inputs, spec.accuracy.labels) if spec.accuracy is not None else ()
+    files = [spec.at(name) for name in (spec.model, *data)]
+    settings["files"] = [sha256(path.read_bytes()).hexdigest() for path in files if path.is_file()]
+    return settings
+
+
 def finished(point: Point, entry: dict[str, Any]) -> Finished:
     """A point with its entry of the journal."""
     return Finished(point, entry["metrics"], entry["error"])
-
-
-Submit = Callable[[SweepSpec, list[Point]], "Future[list[Result]]"]
-"""Hand some points to a worker."""
-
-
-def evaluate_group(spec: SweepSpec, points: list[Point]) -> list[Result]:
-    """Evaluate some points one after another; runs in a worker."""
-    return [evaluate(spec, point) for point in points]
 
 
 def record(journal: Journal, point: Point, result: Result) -> None:
@@ -100,64 +101,27 @@ def record(journal: Journal, point: Point, result: Result) -> None:
     )
 
 
-def _all(spec: SweepSpec, points: list[Point], journal: Journal, submit: Submit, progress: Progress | None) -> None:
+def _all(spec: SweepSpec, points: list[Point], journal: Journal, at: Workers, progress: Progress | None) -> None:
     left = [point for point in points if point.key not in journal.entries]
     done = len(points) - len(left)
     if progress is not None:
         progress(done, len(points))
-    waiting = {submit(spec, group): group for group in _groups(left)}
-    while waiting:
-        ready, _ = wait(waiting, return_when=FIRST_COMPLETED)
+    groups = iter(_groups(spec, left, at.group))
+    running = {at.submit(spec, group): group for group in islice(groups, at.ahead)}
+    while running:
+        ready, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in ready:
-            for point, result in zip(waiting.pop(future), future.result(), strict=True):
+            for point, result in zip(running.pop(future), at.results(future), strict=True):
                 record(journal, point, result)
                 done += 1
                 if progress is not None:
                     progress(done, len(points))
+            running.update({at.submit(spec, group): group for group in islice(groups, 1)})
 
 
-def _groups(points: Iterable[Point]) -> list[list[Point]]:
-    """Points that one compile serves together, in groups of at most :data:`GROUP`."""
+def _groups(spec: SweepSpec, points: Iterable[Point], size: int) -> list[list[Point]]:
+    """Points that one compile serves together, in groups of at most ``size``."""
     alike: dict[str, list[Point]] = {}
     for point in points:
-        alike.setdefault(compile_key(point), []).append(point)
-    return [group[start : start + GROUP] for group in alike.values() for start in range(0, len(group), GROUP)]
-
-
-@contextmanager
-def _workers(jobs: int, dask: str | None) -> Iterator[Submit]:
-    if dask is not None:
-        with _cluster(dask) as submit:
-            yield submit
-    elif jobs <= 1:
-        yield _here
-    else:
-        # spawned, not forked: a fork of a process with running threads may hang
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            yield lambda spec, points: pool.submit(evaluate_group, spec, points)
-
-
-def _here(spec: SweepSpec, points: list[Point]) -> Future[list[Result]]:
-    future: Future[list[Result]] = Future()
-    future.set_result(evaluate_group(spec, points))
-    return future
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[Submit]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "a Dask cluster needs distributed, which is not installed", next_step="pip install 'lightloom[sweep]'"
-            )
-        ) from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, TimeoutError) as error:
-        raise LightloomError(complaint("the Dask cluster does not answer", where=address, got=str(error))) from error
-    with client:
-        # a worker that is lost loses nothing: Dask hands its points to another
-        executor = client.get_executor(retries=3, pure=False)
-        yield lambda spec, points: executor.submit(evaluate_group, spec, points)
+        alike.setdefault(compile_key(spec, point), []).append(point)
+    return [group[start : start + size] for group in alike.values() for start in range(0, len(group), size)]

@@ -15,6 +15,10 @@
 
     [options]                          # compile options: a list of values each
     exclude = [[], ["fc"]]
+    dataflow = ["weight", "auto"]
+
+    [limits]                           # optional: metrics at most (accuracy, TOPS, ...: at least) this large
+    power_w = 50
 
     [accuracy]                         # optional: inputs and integer labels
     inputs = "x.npy"
@@ -24,13 +28,15 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..runtime import targets
 from ..runtime.errors import InputError, complaint
+from ..runtime.plan import DATAFLOWS, OBJECTIVES
 from ..runtime.targets.edit import field_names
 from ..runtime.targets.faults import close_names
 
@@ -40,15 +46,34 @@ METRIC_NAMES = (
     "energy_per_inference_j",
     "amortised_energy_j",
     "energy_per_mac_j",
+    "edp_js",
     "power_w",
+    "peak_power_w",
+    "tops",
+    "tops_per_w",
+    "area_m2",
+    "tops_per_mm2",
     "tiles",
     "utilization",
     "accuracy",
 )
-MAXIMISED = frozenset({"accuracy", "utilization"})
+MAXIMISED = frozenset({"accuracy", "utilization", "tops", "tops_per_w", "tops_per_mm2"})
 """Metrics of which more is better; of all others less is."""
 
-OPTIONS = ("exclude", "overrides", "strict", "mesh_tolerance")
+OPTIONS: dict[str, tuple[Any, ...] | None] = {
+    "exclude": None,
+    "overrides": None,
+    "strict": (False, True),
+    "mesh_tolerance": None,
+    "pack": (False, True),
+    "dynamic_matmul": ("host", "photonic"),
+    "fewer_moves": (False, True),
+    "dataflow": ("auto", *DATAFLOWS),
+    "objective": OBJECTIVES,
+}
+"""Compile options, with the values they can have where these are few."""
+LATE = frozenset({"fewer_moves", "dataflow", "objective"})
+"""Options that a program can be given after it is compiled."""
 
 
 class _Checked(BaseModel):
@@ -92,6 +117,7 @@ class SweepSpec(_Checked):
     objectives: tuple[str, ...] = ("latency_s", "amortised_energy_j")
     fields: dict[str, tuple[Any, ...] | Range] = Field(default_factory=dict)
     options: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    limits: dict[str, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
     accuracy: Accuracy | None = None
     folder: Path = Path()
 
@@ -110,19 +136,47 @@ class SweepSpec(_Checked):
         if not self.fields and not self.options:
             faults.append("nothing to explore: give [fields] or [options]")
         faults += [
+            f"{name}: {value!r} is none of {', '.join(map(repr, OPTIONS[name] or ()))}"
+            for name, values in self.options.items()
+            for value in values
+            if OPTIONS.get(name) and not any(value is known or value == known for known in OPTIONS[name] or ())
+        ]
+        faults += [
+            f"overrides: {value!r} is no table of tables: glob, then fields"
+            for value in self.options.get("overrides", ())
+            if not isinstance(value, dict) or not all(isinstance(changes, dict) for changes in value.values())
+        ]
+        faults += [
             f"no metric {name!r}; allowed: {', '.join(METRIC_NAMES)}"
-            for name in self.objectives
+            for name in dict.fromkeys((*self.objectives, *self.limits))
             if name not in METRIC_NAMES
         ]
-        if len(self.objectives) not in (1, 2):
-            faults.append("one or two objectives")
-        if "accuracy" in self.objectives and self.accuracy is None:
-            faults.append("accuracy is an objective: say with which [accuracy] inputs and labels")
-        if self.options and Path(self.model).suffix == ".loom":
-            faults.append("a .loom file is compiled already: leave [options] out")
+        if not self.objectives or len(set(self.objectives)) < len(self.objectives):
+            faults.append("objectives: at least one metric, each once")
+        if self.accuracy is None and "accuracy" in (*self.objectives, *self.limits):
+            faults.append("accuracy is an objective or has a limit: say with which [accuracy] inputs and labels")
+        late = [name for name in self.options if name not in LATE]
+        if late and not self.compiles:
+            faults.append(f"a .loom file is compiled already: of [options] leave {', '.join(late)} out")
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    def within(self, metrics: Mapping[str, float]) -> bool:
+        """Whether metrics keep to the limits; one that is not known does not."""
+        return all(
+            name in metrics and (metrics[name] >= limit if name in MAXIMISED else metrics[name] <= limit)
+            for name, limit in self.limits.items()
+        )
+
+    def counts(self, metrics: Mapping[str, float]) -> bool:
+        """Whether metrics hold all objectives and keep to the limits."""
+        return all(name in metrics for name in self.objectives) and self.within(metrics)
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the model is to be compiled; a .loom file is."""
+        return Path(self.model).suffix != ".loom"
 
     def at(self, path: str | Path) -> Path:
         """A path of the spec, from the spec's folder."""

@@ -57,7 +57,7 @@ def test_a_grid_takes_every_combination(folder: Path) -> None:
     points = grid_points(spec)
     assert len({point.key for point in points}) == len(points) == 12
     assert {point.fields["timing.window_s"] for point in points} == {1e-9, 1e-8}
-    assert len({compile_key(point) for point in points}) == 2  # only the width of the mesh decides about tiles
+    assert len({compile_key(spec, point) for point in points}) == 2  # only the width of the mesh decides about tiles
 
 
 def test_repriced_points_equal_points_compiled_anew(folder: Path) -> None:
