@@ -150,18 +150,19 @@ def snr_bits(ratio_db: float) -> float:
     return math.log2(10 ** (ratio_db / 20) / math.sqrt(12))
 
 
-def asked_snr_db(target: Target) -> float | None:
-    """The ratio asked of a full-scale signal: ``detection.required_snr_db``, or else what its ADC can resolve.
+def adc_snr_db(target: Target) -> float | None:
+    """The ratio at which the noise of a full-scale signal is as large as its ADC's rounding error; None without bits.
 
-    The noise of that signal is then as large as the ADC's rounding error. A coherent ADC spends one of its bits on the
-    sign. None where neither a ratio nor a resolution is given.
+    A coherent ADC spends one of its bits on the sign.
     """
-    detection = target.detection
-    if detection.required_snr_db is not None:
-        return detection.required_snr_db
-    if detection.adc_bits is None:
-        return None
-    return bits_snr_db(detection.adc_bits - (detection.kind == "coherent"))
+    bits = target.detection.adc_bits
+    return None if bits is None else bits_snr_db(bits - (target.detection.kind == "coherent"))
+
+
+def asked_snr_db(target: Target) -> float | None:
+    """The ratio asked of a full-scale signal: ``detection.required_snr_db``, or else what its ADC resolves."""
+    asked = target.detection.required_snr_db
+    return adc_snr_db(target) if asked is None else asked
 
 
 def required_launch_w(target: Target, *, snr_db: float | None = None, bits: float | None = None) -> float:

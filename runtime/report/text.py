@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..counts import run_counts
 from ..energy import EnergyReport, peak_power
 from ..latency import latency, peak_ops_per_s
-from ..optics.budget import link_budget, required_launch_w
+from ..optics.budget import adc_snr_db, link_budget, required_launch_w
 from ..program import ProgramBody
 from ..schedule import Schedule
 from ..targets.schema import Target
@@ -97,9 +97,9 @@ def link_text(target: Target) -> str:
     if target.detection.required_snr_db is not None:
         ratio = target.detection.required_snr_db
         asked.append((f"needed into a port for {ratio:g} dB", required_launch_w(target, snr_db=ratio)))
-    if target.detection.adc_bits is not None:
+    if (ratio := adc_snr_db(target)) is not None:
         bits = target.detection.adc_bits
-        asked.append((f"needed into a port for the ADC's {bits} bits", required_launch_w(target, bits=bits)))
+        asked.append((f"needed into a port for the ADC's {bits} bits", required_launch_w(target, snr_db=ratio)))
     for name, watts in asked:
         enough = si(watts, "W") if math.isfinite(watts) else "more than any power: intensity and shot noise stay"
         lines[name] = f"{enough} (launched: {si(target.detection.launch_power_w, 'W')})"
