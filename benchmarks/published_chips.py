@@ -85,7 +85,7 @@ def op_j(target: Target) -> float:
     """Joules of an operation (two a multiply-accumulate) of one full tile, configured and held for free, no memory."""
     ports = target.mesh.ports
     items = price(target, stream_counts(target, 1, ports, ports))
-    left_out = {"memory", "ops", "macs", "hold"}
+    left_out = {"memory", "accumulate", "ops", "macs", "hold"}
     return math.fsum(joules for name, joules in items.items() if name not in left_out) / (2 * ports**2)
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from .events import EVENT_NAMES, EVENTS, Activity
 from .report.tables import Column, Table, percent, si
 
-PARTS = ("optical", "control", "conversion", "detection", "memory", "host")
+PARTS = ("optical", "control", "conversion", "detection", "memory", "host", "link")
 """Parts that an energy is split into."""
 
 ITEMS: dict[str, tuple[str, bool]] = {
     "laser": ("optical", True),
     "local oscillator": ("optical", True),
     "hold": ("control", True),
+    "electronics": ("control", True),
     "reconfigure": ("control", False),
     "calibration": ("control", False),
     "dac": ("conversion", False),
@@ -26,13 +29,17 @@ ITEMS: dict[str, tuple[str, bool]] = {
     "adc": ("conversion", False),
     "receiver": ("detection", False),
     "memory": ("memory", False),
+    "local memory": ("memory", False),
+    "dram": ("memory", False),
     "macs": ("host", False),
+    "accumulate": ("host", False),
     "ops": ("host", False),
+    "link": ("link", False),
 }
 """Items of the price list: name -> (part, whether it is static, that is a power times a time)."""
 
 IDLE = "idle"
-"""Row of what cores hold between events."""
+"""Row of what cores take between events: settings that are held, electronics that are on."""
 
 
 def on_grid(*tables: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -63,7 +70,7 @@ class Ledger:
 
     @property
     def static_j(self) -> float:
-        """Powers times times: lasers, hold."""
+        """Powers times times: lasers, hold, electronics."""
         return float(self.joules[:, [static for _, static in ITEMS.values()]].sum())
 
     @property
@@ -87,6 +94,15 @@ class Ledger:
         """Joules by row and part."""
         members = np.array([[part == owner for part in PARTS] for owner, _ in ITEMS.values()], float)
         return self.joules @ members
+
+    def by_event(self) -> dict[str, float]:
+        """Joules of each kind of event, taken as execution: see :data:`.events.EVENTS`."""
+        work = self.joules[[row != IDLE for row in self.rows]].sum(0).tolist()
+        found = dict.fromkeys(EVENT_NAMES, 0.0)
+        for item, joules in zip(ITEMS, work, strict=True):
+            found[EVENTS[item]] += joules
+        found["idle"] += self.total_j - float(sum(work))
+        return found
 
     def table(self) -> Table:
         """Rows by parts, with their totals."""
@@ -112,7 +128,8 @@ class EnergyReport:
 
     ``execution`` and ``configuration`` are joules of the whole run. ``reuse`` is how many inferences one
     calibration serves, and one configuration too where the program is ``resident`` (no core changes its
-    tile, so that a next run finds it in place); else every batch is configured anew.
+    tile, so that a next run finds it in place); else every batch is configured anew. ``activity``: how often each kind
+    of event happens in the run, and how long it takes.
     """
 
     batch: int
@@ -123,6 +140,7 @@ class EnergyReport:
     reuse: int
     resident: bool
     calibration_j: float
+    activity: Mapping[str, Activity] = field(default_factory=dict[str, Activity])
 
     @property
     def total_j(self) -> float:
@@ -169,6 +187,16 @@ class EnergyReport:
         return self.total_j / self.makespan_s if self.makespan_s else 0.0
 
     @property
+    def ops_per_s(self) -> float:
+        """Operations (two a multiply-accumulate) over the makespan."""
+        return 2 * self.macs * self.batch / self.makespan_s if self.makespan_s else 0.0
+
+    @property
+    def ops_per_j(self) -> float:
+        """Operations over the run's energy: operations per second and watt."""
+        return 2 * self.macs * self.batch / self.total_j if self.total_j else 0.0
+
+    @property
     def run(self) -> Ledger:
         """Configuration and execution of the run together."""
         return Ledger(self.execution.rows, self.execution.joules + self.configuration.joules)
@@ -200,6 +228,30 @@ class EnergyReport:
         )
         return Table(columns, tuple(rows), left=3, notes=self._notes())
 
+    def by_event(self) -> dict[str, float]:
+        """Joules of the run of each kind of event: all of the configuration is ``configure``."""
+        found = self.execution.by_event()
+        found["configure"] += self.configuration.total_j
+        return found
+
+    def events(self) -> Table:
+        """One row a kind of event: how often it happens in the run, how long it takes, and its joules."""
+        joules = self.by_event()
+        nothing = Activity(0, 0.0)
+        rows = [
+            (name, found.number, found.busy_s, joules[name], joules[name] / self.total_j if self.total_j else 0.0)
+            for name in EVENT_NAMES
+            for found in (self.activity.get(name, nothing),)
+        ]
+        columns = (
+            Column("event", "event"),
+            Column("number", "number", "{:,}".format),
+            Column("busy_s", "time, all cores", lambda value: si(value, "s")),
+            Column("joules", "energy", _joules),
+            Column("share", "share", lambda share: percent(share, 1)),
+        )
+        return Table(columns, tuple(rows))
+
     def layers(self) -> Table:
         """One row a step and part: the run's joules, configuration and execution together."""
         return self.run.table()
@@ -221,11 +273,18 @@ class EnergyReport:
             "per_mac_j": self.per_mac_j,
             "amortised_per_mac_j": self.amortised_per_mac_j,
             "average_power_w": self.average_power_w,
+            "ops_per_s": self.ops_per_s,
+            "ops_per_j": self.ops_per_j,
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Totals, the table of items and the table of layers."""
-        return {**self._notes(), "items": _columns(self.table()), "layers": self.layers().to_dict()}
+        """Totals, the table of items, the table of layers and that of events."""
+        return {
+            **self._notes(),
+            "items": _columns(self.table()),
+            "layers": self.layers().to_dict(),
+            "events": self.events().to_dict(),
+        }
 
     def to_json(self, indent: int | None = None) -> str:
         """The dict as JSON."""

@@ -92,7 +92,7 @@ class BankSpec:
         return self.weights / (self.unpacked_tiles * self.ports**2) if self.unpacked_tiles else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class TileBank:
     """The tiles of one matrix as a table of arrays, one row a tile.
 
