@@ -25,20 +25,32 @@ class Device:
         cores: Its cores.
         lease_s: Silence after which a session loses the device to the next client; None: a served device, whose
             server keeps the lease.
+        target: The chip, if it is known: what sessions tell of times and energy is by it.
     """
 
-    def __init__(self, driver: PhotonicDevice, cores: int, lease_s: float | None = 60.0) -> None:
+    def __init__(
+        self, driver: PhotonicDevice, cores: int, lease_s: float | None = 60.0, target: Target | None = None
+    ) -> None:
         self.driver = driver
         self.cores = cores
+        self.target = target
         self._lease = None if lease_s is None else Lease(lease_s, driver.release)
 
-    def reserve(self, name: str = "session") -> Session:
+    def reserve(self, name: str = "session", *, threshold_rad: float = 0.0) -> Session:
         """Take the device: a context manager that gives it back.
+
+        Args:
+            name: Who is told to others that want the device meanwhile.
+            threshold_rad: Phases that a new configuration would move by no more stay as they are, and so do attenuators
+                that would move by no more than the same share of their range (pi / 2: a quarter). Results may change;
+                :attr:`Session.usage` tells how far settings are off. With 0, results are exactly those of a full
+                configuration.
 
         Raises:
             DeviceError: another client holds it (says which, and for how long), or it cannot be reached.
+            InputError: a threshold outside 0 to pi.
         """
-        return Session(self.driver, self.cores, self._lease, name)
+        return Session(self.driver, self.cores, self._lease, name, target=self.target, threshold_rad=threshold_rad)
 
     def close(self) -> None:
         """Disconnect from a served device; others have nothing to close."""
@@ -52,7 +64,7 @@ def simulator(target: str | PathLike[str] | Target = "mzi64", *, seed: int = 0, 
     from .runtime.simulator import SimulatorDevice
 
     chip = targets.get(target)
-    return Device(SimulatorDevice(chip, seed), chip.mesh.cores, lease_s)
+    return Device(SimulatorDevice(chip, seed), chip.mesh.cores, lease_s, chip)
 
 
 def connect(address: str, *, timeout_s: float = 10.0) -> Device:

@@ -8,6 +8,8 @@ An owner of hardware implements :class:`PhotonicDevice` and passes it to the ste
   so that the ADC's largest code is ``adc_full_scale``, waits until everything has settled, and only then
   returns. The core holds that configuration until the next one; a core with several buffers (``mesh.buffers``)
   until the next one into the same ``buffer``, and may be configured while light runs through another.
+- ``update``, which a driver may leave out, writes some settings of a configuration that a buffer holds; see
+  :class:`UpdatingDevice`.
 - ``stream`` starts a window of input vectors: each rail of each vector is one shot through the tile (the
   two rails of dual-port differential encoding go together). Codes are what the DACs take.
 - ``read_out`` waits for a window and returns the raw ADC codes with detector statistics. Numbers are
@@ -94,6 +96,28 @@ class ConfigureResponse:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class UpdateRequest:
+    """Change some settings of a tile that a buffer of a core holds; all others stay as they are.
+
+    - ``base``: number of the configuration that the buffer holds; the header's is its number from now on;
+    - ``at`` uint32 (K,): which settings, ascending, counted through ``left``, then ``right``, then ``attenuators`` of
+      that configuration; ``codes`` uint32 (K,): their codes, in the same bits. K may be 0: the same settings are the
+      tile of the header from now on;
+    - ``adc_full_scale``: as of :class:`ConfigureRequest`, None where it stays; ``lit_ports``, ``measure_offset``,
+      ``buffer`` as there.
+    """
+
+    header: Header
+    base: int
+    at: np.ndarray
+    codes: np.ndarray
+    adc_full_scale: np.ndarray | None
+    lit_ports: int
+    measure_offset: bool = False
+    buffer: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class StreamRequest:
     """Send a window of vectors: ``codes`` (rails, V, n), DAC codes as integer-valued floats, negative where
     the sign is an optical phase; without DAC bits (ideal converters) the field amplitudes themselves."""
@@ -145,6 +169,18 @@ class PhotonicDevice(Protocol):
 
     def release(self) -> None:
         """Give the cores back. Allowed at any time, also twice."""
+        ...
+
+
+@runtime_checkable
+class UpdatingDevice(PhotonicDevice, Protocol):
+    """A chip that can change single settings of a tile. Sessions send it changes only.
+
+    A driver that keeps the whole configuration can make one of an update by :func:`.updates.updated`.
+    """
+
+    def update(self, request: UpdateRequest) -> ConfigureResponse:
+        """Write some settings, and return once they have settled. Raises DeviceError where the base is not held."""
         ...
 
 

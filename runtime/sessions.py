@@ -1,18 +1,18 @@
 """A reservation of a device over many runs: configured once, then only what changes.
 
 A :class:`Session` stands between the step executor and a device. It keeps the reservation open, numbers requests
-without gaps from run to run, and passes a configuration on only where the core's buffer does not hold exactly that
-already.
+without gaps from run to run, and sends a configuration only where no core holds exactly that already, and then only
+those of its settings that change, where the device takes that.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .device import (
     ConfigureRequest,
@@ -21,24 +21,20 @@ from .device import (
     PhotonicDevice,
     StreamRequest,
     StreamResponse,
+    UpdateRequest,
 )
-from .errors import DeviceError, complaint
+from .errors import DeviceError, InputError, complaint
 from .remote.lease import Lease
+from .slots import Held, Slot, Slots, content
+from .updates import Change
+from .usage import SessionUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from .targets.schema import Target
 
-@dataclass
-class SessionUsage:
-    """What a session did: runs; configurations sent, and found in place; windows and vectors; seconds so far."""
-
-    runs: int = 0
-    configures: int = 0
-    kept: int = 0
-    windows: int = 0
-    vectors: int = 0
-    seconds: float = 0.0
+__all__ = ["Session", "SessionUsage"]
 
 
 class Session:
@@ -48,9 +44,24 @@ class Session:
     device=session)``, or :meth:`run`. Made by :meth:`lightloom.devices.Device.reserve`.
     """
 
-    def __init__(self, device: PhotonicDevice, cores: int, lease: Lease | None = None, name: str = "session") -> None:
-        self.usage = SessionUsage()
+    def __init__(
+        self,
+        device: PhotonicDevice,
+        cores: int,
+        lease: Lease | None = None,
+        name: str = "session",
+        *,
+        target: Target | None = None,
+        threshold_rad: float = 0.0,
+    ) -> None:
+        if not 0 <= threshold_rad <= math.pi:  # NaN too
+            raise InputError(
+                complaint("a threshold that no phase can meet", where="threshold_rad", got=threshold_rad,
+                          allowed="0 to pi")
+            )  # fmt: skip
         self.cores = cores
+        self.threshold_rad = threshold_rad
+        self._usage = SessionUsage(_target=target)
         self._device = device
         self._lease = lease
         self._token = lease.acquire(name) if lease is not None else ""
@@ -58,9 +69,10 @@ class Session:
         self._running = False
         self._began = time.monotonic()
         self._sequence = 0
-        self._held: dict[tuple[int, int], tuple[ConfigureRequest, ConfigureResponse, int]] = {}  # by core and buffer
-        self._wanted: dict[tuple[int, int], tuple[int, int]] = {}  # core and the run's configuration: the same key
+        self._slots = Slots(cores, 1 if target is None else target.mesh.buffers)
+        self._placed: dict[tuple[int, int], Slot] = {}  # core and configuration, as the run counts them
         self._windows: dict[int, Header] = {}
+        self._traffic = _traffic(device)
         try:
             device.reserve(cores)
         except BaseException:
@@ -68,6 +80,14 @@ class Session:
             if lease is not None:
                 lease.release(self._token)
             raise
+
+    @property
+    def usage(self) -> SessionUsage:
+        """What the session did so far."""
+        if self._open:
+            self._usage.seconds = time.monotonic() - self._began
+            self._count_traffic()
+        return self._usage
 
     def run(self, program: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
         """Run a :class:`lightloom.Program` on the device, step by step.
@@ -79,81 +99,122 @@ class Session:
             DeviceError: the session is over, or the device refuses.
         """
         result = program.run(*inputs, executor="step", device=self, **options)  # type: ignore[attr-defined]
-        self.usage.runs += 1
+        self._usage.runs += 1
         return result
 
     def reserve(self, cores: int) -> None:
         """A run begins; the device stays reserved from the session's start to its end."""
-        self._alive()
-        if cores > self.cores:
-            raise DeviceError(
-                complaint("the session has fewer cores", got=f"a run on {cores}", allowed=f"up to {self.cores}")
-            )
-        if self._running:
-            raise DeviceError(complaint("a run is under way in this session", next_step="run one after another"))
-        self._running = True
+        with self._using():
+            if cores > self.cores:
+                raise DeviceError(
+                    complaint("the session has fewer cores", got=f"a run on {cores}", allowed=f"up to {self.cores}")
+                )
+            if self._running:
+                raise DeviceError(complaint("a run is under way in this session", next_step="run one after another"))
+            self._running = True
 
     def release(self) -> None:
         """A run ends."""
         self._running = False
         self._windows.clear()
-        self._wanted.clear()
+        self._placed.clear()
+        self._slots.end_run()
 
     def configure(self, request: ConfigureRequest) -> ConfigureResponse:
-        """Pass a configuration on, unless the core's buffer holds exactly it."""
-        self._alive()
-        core = (request.header.core, request.buffer)
-        self._wanted = {run: place for run, place in self._wanted.items() if place != core}
-        self._wanted[request.header.core, request.header.configuration] = core
-        held = self._held.get(core)
-        if held is not None and _same(held[0], request):
-            self.usage.kept += 1
-            return replace(held[1], header=request.header)
-        self._held.pop(core, None)
-        header = self._numbered(request.header, self._sequence + 1)
-        response = self._device.configure(replace(request, header=header))
+        """Bring a tile onto the chip, unless a core holds exactly it: in full, or as what changes."""
+        with self._using():
+            wanted = (request.header.core, request.buffer)
+            before = self._slots.serving(wanted)
+            self._placed = {run: slot for run, slot in self._placed.items() if slot != before}
+            slot, change = self._slots.find(wanted, request, self.threshold_rad)
+            held = self._slots[slot]
+            if change is not None:
+                total = len(change.left_rad)
+                if held is not None and not len(change.at) and content(change.realised) == held.key:
+                    self._usage.kept += 1
+                    self._usage.asked(0, total, change.left_rad)
+                    response = held.response
+                else:
+                    response = self._send(slot, request, held, change)
+            else:
+                response = self._send(slot, request, held, None)
+            self._placed[request.header.core, request.header.configuration] = slot
+            return replace(response, header=request.header)
+
+    def _send(
+        self, slot: Slot, request: ConfigureRequest, held: Held | None, change: Change | None
+    ) -> ConfigureResponse:
+        """Configure a buffer, by a change of what it holds where there is one and the device takes it."""
+        header = replace(self._numbered(request.header, self._sequence + 1), core=slot[0])
+        realised = request if change is None else change.realised
+        realised = replace(realised, header=header, buffer=slot[1])
+        total = len(realised.left) + len(realised.right) + len(realised.attenuators)
+        written = total
+        self._slots.forget(slot)  # whatever happens to this request
+        if held is not None and change is not None and _takes(self._device, "updates"):
+            same_gain = held.request.adc_full_scale.tobytes() == request.adc_full_scale.tobytes()
+            update = UpdateRequest(
+                header,
+                held.request.header.configuration,
+                change.at,
+                change.codes,
+                None if same_gain else request.adc_full_scale,
+                request.lit_ports,
+                request.measure_offset,
+                slot[1],
+            )
+            response = self._device.update(update)  # type: ignore[attr-defined]
+            self._usage.updates += 1
+            if _takes(self._device, "incremental"):
+                written = len(change.at)
+        else:
+            response = self._device.configure(realised)
         _check(response.header, header)
-        self._held[core] = (request, response, header.configuration)
-        self.usage.configures += 1
-        return replace(response, header=request.header)
+        self._slots.hold(slot, realised, response)
+        self._usage.asked(written, total, None if change is None else change.left_rad)
+        self._usage.sent(written, first=held is None)
+        return response
 
     def stream(self, request: StreamRequest) -> None:
         """Pass a window on."""
-        self._alive()
-        place = self._wanted.get((request.header.core, request.header.configuration))
-        held = None if place is None else self._held.get(place)
-        if held is None:
-            raise DeviceError(
-                complaint("a window before any configuration", where=f"core {request.header.core}",
-                          next_step="configure the core first")
-            )  # fmt: skip
-        header = self._numbered(request.header, held[2])
-        self._device.stream(replace(request, header=header))
-        self._windows[request.header.sequence] = header
-        self.usage.windows += 1
-        self.usage.vectors += request.codes.shape[1]
+        with self._using():
+            slot = self._placed.get((request.header.core, request.header.configuration))
+            held = None if slot is None else self._slots[slot]
+            if held is None:
+                raise DeviceError(
+                    complaint("a window before any configuration", where=f"core {request.header.core}",
+                              next_step="configure the core first")
+                )  # fmt: skip
+            there = held.request.header
+            header = replace(self._numbered(request.header, there.configuration), core=there.core)
+            self._device.stream(replace(request, header=header))
+            self._windows[request.header.sequence] = header
+            self._usage.windows += 1
+            self._usage.vectors += request.codes.shape[1]
 
     def read_out(self, header: Header) -> StreamResponse:
         """Wait for a window of this run."""
-        self._alive()
-        inner = self._windows.pop(header.sequence, None)
-        if inner is None:
-            raise DeviceError(complaint("no such window to read out", got=f"sequence {header.sequence}"))
-        response = self._device.read_out(inner)
-        _check(response.header, inner)
-        return replace(response, header=header)
+        with self._using():
+            inner = self._windows.pop(header.sequence, None)
+            if inner is None:
+                raise DeviceError(complaint("no such window to read out", got=f"sequence {header.sequence}"))
+            response = self._device.read_out(inner)
+            _check(response.header, inner)
+            return replace(response, header=header)
 
     def close(self) -> None:
         """Give the device back; allowed twice."""
         if not self._open:
             return
         self._open = False
-        self.usage.seconds = time.monotonic() - self._began
-        self._held.clear()
-        if self._lease is not None:
-            self._lease.release(self._token)  # releases the device
-        else:
-            self._device.release()
+        self._usage.seconds = time.monotonic() - self._began
+        try:
+            if self._lease is not None:
+                self._lease.release(self._token)  # releases the device
+            else:
+                self._device.release()
+        finally:
+            self._count_traffic()
 
     def __enter__(self) -> Session:
         return self
@@ -163,11 +224,20 @@ class Session:
     ) -> None:
         self.close()
 
-    def _alive(self) -> None:
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        """The session has the device, and cannot lose it before this is over."""
         if not self._open:
             raise DeviceError(complaint("the session is over", next_step="reserve the device again"))
-        if self._lease is not None:
-            self._lease.renew(self._token)
+        if self._lease is None:
+            yield
+            return
+        with self._lease.busy(self._token):
+            yield
+
+    def _count_traffic(self) -> None:
+        now = _traffic(self._device)
+        self._usage.bytes_sent, self._usage.bytes_received = now[0] - self._traffic[0], now[1] - self._traffic[1]
 
     def _numbered(self, header: Header, configuration: int) -> Header:
         self._sequence += 1
@@ -181,14 +251,15 @@ def _check(got: Header, wanted: Header) -> None:
         )
 
 
-def _same(held: ConfigureRequest, wanted: ConfigureRequest) -> bool:
-    """Whether a core that holds the one holds the other: the same settings for the same tile."""
-    return (
-        held.header.tile == wanted.header.tile
-        and (held.phase_bits, held.attenuator_bits, held.lit_ports, held.measure_offset)
-        == (wanted.phase_bits, wanted.attenuator_bits, wanted.lit_ports, wanted.measure_offset)
-        and all(
-            np.array_equal(getattr(held, name), getattr(wanted, name))
-            for name in ("left", "right", "attenuators", "adc_full_scale")
-        )
-    )
+def _takes(device: PhotonicDevice, name: str) -> bool:
+    """Whether a device takes ``updates``, or writes nothing else when it does (``incremental``).
+
+    A driver says so by having ``update``; one that stands for another device says it for that one.
+    """
+    return callable(getattr(device, "update", None)) and bool(getattr(device, name, True))
+
+
+def _traffic(device: PhotonicDevice) -> tuple[int, int]:
+    """Bytes sent to a served device and received from it so far; none where there is no link."""
+    sent, received = getattr(device, "traffic", (0, 0))
+    return int(sent), int(received)

@@ -13,13 +13,22 @@ from . import fixedpoint
 from .bankloop import ChipArithmetic
 from .bankloop.arithmetic import adc_codes, add_noise
 from .banks import GRID, SIDES, on_every_port, phase_errors, splitter_errors
-from .device import ConfigureRequest, ConfigureResponse, Header, StreamRequest, StreamResponse, statistics
+from .device import (
+    ConfigureRequest,
+    ConfigureResponse,
+    Header,
+    StreamRequest,
+    StreamResponse,
+    UpdateRequest,
+    statistics,
+)
 from .errors import DeviceError, complaint
 from .meshes import tile_mesh
 from .optics.noise import counter_keys, normal_pairs, stream_key
 from .protocol import Session
 from .slicing.cpu import tile_matrices
 from .targets.schema import Target
+from .updates import updated
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +73,7 @@ class SimulatorDevice:
         self._mesh = tile_mesh(target.mesh)
         self._session = Session(target.mesh.cores, target.mesh.ports, target.mesh.buffers)
         self._cores: dict[tuple[int, int], _Core] = {}  # by core and buffer
+        self._settings: dict[tuple[int, int], ConfigureRequest] = {}  # the same, as they were asked for
         self._windows: dict[int, StreamResponse] = {}
 
     def reserve(self, cores: int) -> None:
@@ -74,6 +84,7 @@ class SimulatorDevice:
         """See :class:`.device.PhotonicDevice`."""
         self._session.release()
         self._cores.clear()
+        self._settings.clear()
         self._windows.clear()
 
     def configure(self, request: ConfigureRequest) -> ConfigureResponse:
@@ -89,10 +100,18 @@ class SimulatorDevice:
         full_scale = torch.from_numpy(np.array(request.adc_full_scale)).to(self.dtype)
         header = request.header
         self._cores[header.core, request.buffer] = _Core(header.configuration, chip, matrix, full_scale)
+        self._settings[header.core, request.buffer] = request
         if not request.measure_offset:
             return ConfigureResponse(request.header)
         sums = exact[:, : request.lit_ports].sum(1)
         return ConfigureResponse(request.header, (sums.abs() if chip.intensity else sums).numpy())
+
+    def update(self, request: UpdateRequest) -> ConfigureResponse:
+        """See :class:`.device.UpdatingDevice`."""
+        held = self._settings.get((request.header.core, request.buffer))
+        if held is None:
+            raise DeviceError(complaint("an update of a buffer that holds nothing", next_step="configure it first"))
+        return self.configure(updated(held, request))
 
     def stream(self, request: StreamRequest) -> None:
         """Send a window through the tile: light, detection, noise, ADC."""

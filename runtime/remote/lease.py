@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
 
@@ -43,7 +45,8 @@ class Lease:
         self._holder = ""
         self._name = ""
         self._since = self._until = 0.0
-        self._lost: set[str] = set()
+        self._lost: deque[str] = deque(maxlen=1000)  # of clients that may still ask
+        self._busy: dict[str, int] = {}  # requests under way, by token
         self._lock = RLock()
 
     @property
@@ -89,6 +92,25 @@ class Lease:
                 )
             raise DeviceError(complaint("the device is not reserved by this client", next_step="call reserve() first"))
 
+    @contextmanager
+    def busy(self, token: str) -> Iterator[None]:
+        """A request of the holder is under way: a device that is slow to answer is no silence of the client.
+
+        Raises DeviceError for a token that does not hold the device (any more).
+        """
+        with self._lock:
+            self.renew(token)
+            self._busy[token] = self._busy.get(token, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy[token] -= 1
+                if not self._busy[token]:
+                    del self._busy[token]
+                if token == self._holder:
+                    self._until = self._clock() + self.seconds
+
     def release(self, token: str) -> None:
         """End the reservation; without effect for a token that holds nothing."""
         with self._lock:
@@ -98,10 +120,10 @@ class Lease:
     def expire(self) -> bool:
         """End a reservation whose holder has been silent for too long; whether there was one."""
         with self._lock:
-            if not self._holder or self._clock() < self._until:
+            if not self._holder or self._holder in self._busy or self._clock() < self._until:
                 return False
             self.usage.expired += 1
-            self._lost.add(self._holder)
+            self._lost.append(self._holder)
             self._end()
             return True
 
