@@ -5,12 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from .errors import VerifyError, complaint
-from .program import BankSpec, LinearGeometry, ProgramBody, RecurrentStep
+from .program import BankSpec, ProgramBody, RecurrentStep
 from .recurrent import Recurrence, first_vector
 from .tilework import TileWork
-
-GEOMETRY = LinearGeometry()
-"""The windows of a loop are rows (N, cols)."""
 
 
 class Loop:
@@ -64,7 +61,7 @@ class Loop:
                 complaint(
                     "the schedule runs the gates of a recurrent layer out of turn",
                     where=self.step.path or self.step.name,
-                    got=f"time step {self.state.time}, {self.work.left} tiles to go",
+                    got=f"time step {self.state.time}, {self.work.left} vectors to go",
                 )
             )
         product = self.work.total(self._specs[0])
@@ -88,7 +85,7 @@ class Loop:
         self.work = self._window(h)
 
     def _window(self, x: Tensor) -> TileWork:
-        return TileWork.of(x, tuple(x.shape), x.shape[0], self._specs[self._phase])
+        return TileWork.of(x, self._specs[self._phase])
 
 
 def bank_and_row(body: ProgramBody, step: RecurrentStep, tile: int) -> tuple[str, int]:

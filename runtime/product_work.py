@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .errors import VerifyError, complaint
 from .products import Tiler, joined, per_sample
 from .program import BankSpec, ProductStep
 from .targets.schema import Target
 from .tiledriver import TileDriver
 from .tilework import TileWork
+from .widths import HOST_BYTES, number_bytes, settings_per_tile
 
 
 class ProductWork:
@@ -38,7 +40,9 @@ class ProductWork:
         self.works: list[TileWork] = []
         for vectors, weights in per_sample(step, left, right, samples, spec):
             self.drivers.append(TileDriver(tiler(weights, spec, target), target, ideal, left.dtype))
-            self.works.append(TileWork.of(vectors.contiguous(), tuple(vectors.shape), len(vectors), spec))
+            self.works.append(TileWork.of(vectors.contiguous(), spec))
+        settings = samples * spec.tiles * settings_per_tile(spec) * number_bytes(spec.phase_bits)
+        self._crossings = [settings] * any(work.left for work in self.works) + [HOST_BYTES * left.numel()]
 
     def place(self, tile: int) -> tuple[int, int]:
         """Sample and table row of a tile of the schedule."""
@@ -46,8 +50,19 @@ class ProductWork:
 
     @property
     def left(self) -> int:
-        """Tiles not streamed yet."""
+        """Vectors that tiles have not taken yet, each counted for each tile."""
         return sum(work.left for work in self.works)
+
+    def crossing(self) -> int:
+        """Bytes of the next move over the link to the chip: the settings of all tiles, then the left operand.
+
+        Raises VerifyError where both are there.
+        """
+        if not self._crossings:
+            raise VerifyError(
+                complaint("the schedule moves a product's operands again", where=self.step.path or self.step.name)
+            )
+        return self._crossings.pop(0)
 
     def result(self) -> Tensor:
         """The product, once every tile has been streamed."""

@@ -1,39 +1,41 @@
 """The step executor: walks a schedule event by event through the device protocol, as a driver would.
 
 The host scales and encodes vectors to DAC codes, decodes ADC codes, adds up tile columns in ascending order,
-adds the bias; everything in between happens on the device. Equal to the batched executor, code for code.
+adds the bias; everything in between happens on the device. Equal to the batched executor, code for code, whatever the
+order in which blocks of vectors and tiles come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .batched import RunOptions
-from .counts import Counts, active_rows, configure_counts, host_counts, stream_counts
-from .device import Header, PhotonicDevice, TileId
+from .counts import Counts, host_counts
+from .device import PhotonicDevice
+from .driving import ChipLine, Key, TileUse
 from .errors import VerifyError, complaint
-from .geometry import blocks, output_shape, store, vector_count
-from .layout import leading_positions, samples_back, samples_first
-from .looping import GEOMETRY, Loop, bank_and_row
+from .layout import leading_positions
+from .looping import Loop, bank_and_row
+from .matrix_work import MatrixWork
+from .plan import Dataflow
 from .product_work import ProductWork
 from .products import Tiler, factor_counts
-from .program import Conv2dGeometry, Geometry, HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
+from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .recurrent import Recurrence
 from .recurrent_counts import gate_counts
 from .schedule import EventKind, Schedule
 from .tiledriver import TileDriver
-from .tilework import TileWork, tiles_by_place
 from .walk import Values, declared, reads, run_host_step
+from .widths import HOST_BYTES
 
 Fetch = Callable[[MatrixStep, Values], Tensor]
 Begin = Callable[[RecurrentStep, Values], Recurrence]
 Operands = Callable[[ProductStep, Values], tuple[Tensor, Tensor]]
-Key = tuple[str | int, int]
-"""A tile by bank and row, or a product's by step and number."""
+Row = list[int]
+"""Of an event: tile, core, first vector, vectors."""
 
 
 class Stepper:
@@ -49,7 +51,8 @@ class Stepper:
         calibration: number of the calibration that requests carry.
         progress: called after each step with: steps done, steps in all, the step's layer path.
 
-    ``counts`` holds what happened so far.
+    ``counts`` holds what happened so far; what a warm schedule finds on the cores is configured before the run and
+    counted apart, in ``preloaded``.
     """
 
     def __init__(
@@ -69,31 +72,35 @@ class Stepper:
         self.body = body
         self.device = device
         self.options = options
-        self.counts = Counts()
+        self._counts = Counts()
         self._fetch = fetch
         self._begin = begin
         self._operands = operands
         self._tiler = tiler
-        self._block_bytes = block_bytes
-        self._calibration = calibration
         self._progress = progress
+        self._line = ChipLine(body, device, block_bytes, calibration)
         self._before = leading_positions(body)
         self._index = {step.name: index for index, step in enumerate(body.steps)}
-        self._banks = {name: index for index, name in enumerate(body.banks)}
-        self._columns = {name: tiles_by_place(bank) for name, bank in body.banks.items()}
-        self._rows = {name: active_rows(bank) for name, bank in body.banks.items()}
         self._drivers = {
             name: TileDriver(bank, body.target_for(name), options.ideal, options.dtype)
             for name, bank in body.banks.items()
             if not bank.spec.dynamic
         }
+        self._flows: dict[int, Dataflow] = {}
         self._products: dict[int, ProductWork] = {}
-        self._work: dict[int, TileWork] = {}
+        self._work: dict[int, MatrixWork] = {}
         self._loops: dict[int, Loop] = {}
         self._done: set[int] = set()
-        self._turns: dict[int, int] = {}  # configurations of each core so far
-        self._held: dict[tuple[int, int], tuple[Key, int]] = {}  # by core and buffer: tile, number of the configuration
-        self._sequence = 0
+
+    @property
+    def counts(self) -> Counts:
+        """What happened in the run so far."""
+        return self._counts + self._line.counts
+
+    @property
+    def preloaded(self) -> Counts:
+        """The configurations before the run."""
+        return self._line.preloaded
 
     def run(self, schedule: Schedule, values: Values) -> None:
         """Walk the schedule; afterwards ``values`` holds what the program's outputs read.
@@ -103,102 +110,116 @@ class Stepper:
             DeviceError: what the device refuses.
         """
         if schedule.steps != tuple(self._index):
+            mine = f"the {len(self._index)} steps of {self.body.name!r}"
             raise VerifyError(
-                complaint(
-                    "the schedule is of another program",
-                    got=f"{len(schedule.steps)} steps",
-                    allowed=f"the {len(self._index)} steps of {self.body.name!r}",
-                )
+                complaint("the schedule is of another program", got=f"{len(schedule.steps)} steps", allowed=mine)
             )
+        self._flows = {self._index[name]: plan.dataflow for name, plan in schedule.plans.items() if name in self._index}
         self.device.reserve(self.body.target.mesh.cores)
         try:
-            columns = (schedule.kind, schedule.step, schedule.tile, schedule.core, schedule.vectors)
-            for kind, index, tile, core, vectors in zip(*(column.tolist() for column in columns), strict=True):
-                self._event(EventKind(kind), index, tile, core, vectors, values)
+            self._line.preload(schedule, self._drivers)
+            columns = (schedule.kind, schedule.step, schedule.tile, schedule.core, schedule.first, schedule.vectors)
+            for kind, index, *row in zip(*(column.tolist() for column in columns), strict=True):
+                self._event(EventKind(kind), index, row, values)
             for index in range(len(self.body.steps)):
                 self._complete(index, values)
         finally:
             self.device.release()
 
-    def _event(self, kind: EventKind, index: int, tile: int, core: int, vectors: int, values: Values) -> None:
+    def _event(self, kind: EventKind, index: int, row: Row, values: Values) -> None:
         step = self.body.steps[index]
         if kind == EventKind.HOST and isinstance(step, HostStep):
             self._host(index, step, values)
-        elif kind == EventKind.CONFIGURE and isinstance(step, MatrixStep):
-            self._configure(index, step.bank, tile, core)
+        elif kind == EventKind.MOVE and isinstance(step, MatrixStep | ProductStep):
+            self._move(index, step, row[0] == 1, values)
         elif isinstance(step, ProductStep):
-            self._product(kind, index, step, tile, core, vectors, values)
-        elif isinstance(step, RecurrentStep):
-            self._loop(kind, index, step, tile, core, vectors, values)
-        elif kind == EventKind.STREAM and isinstance(step, MatrixStep):
-            work = self._opened(index, step, values)
-            self._stream(index, step.bank, step.geometry, tile, core, work, vectors)
-            if not work.left:
-                self._finish(index, step, values)
+            self._product(kind, index, step, row, values)
+        elif isinstance(step, RecurrentStep) and kind != EventKind.MOVE:
+            self._loop(kind, index, step, row, values)
+        elif isinstance(step, MatrixStep) and kind != EventKind.HOST:
+            self._matrix(kind, index, step, row, values)
         else:
             raise VerifyError(complaint(f"a {kind.name.lower()} event on the wrong kind of step", where=step.name))
 
-    def _configure(self, index: int, bank: str, tile: int, core: int) -> None:
-        buffer = self._hold(core, (bank, tile))
-        self._drivers[bank].configure(self.device, self._header(index, bank, tile, core, 0, (bank, tile)), buffer)
-        self.counts += configure_counts(self.body.banks[bank].spec, 1)
+    def _matrix(self, kind: EventKind, index: int, step: MatrixStep, row: Row, values: Values) -> None:
+        """A tile of a matrix, or a block of vectors through it."""
+        tile, core, first, vectors = row
+        use = self._use(index, step.bank, tile, core)
+        if kind == EventKind.CONFIGURE:
+            self._line.configure(use)
+            return
+        work = self._opened(index, step, values).work
+        self._line.stream(use, work, first, vectors, dataflow=self._flows.get(index, "weight"))
+        if not work.left:
+            self._finish(index, step, values)
 
-    def _product(
-        self, kind: EventKind, index: int, step: ProductStep, tile: int, core: int, vectors: int, values: Values
-    ) -> None:
+    def _move(self, index: int, step: MatrixStep | ProductStep, to_host: bool, values: Values) -> None:
+        """Numbers cross the link: counted from their real sizes; both sides are this process."""
+        if to_host:
+            if index not in self._done:
+                self._complete(index, values)
+            count = HOST_BYTES * values[step.name].numel()
+        elif isinstance(step, MatrixStep):
+            self._demand((step.input,), values)
+            count = HOST_BYTES * values[step.input].numel()
+        else:
+            count = self._factorised(index, step).crossing()
+        self._counts += Counts(link_bytes=count)
+
+    def _product(self, kind: EventKind, index: int, step: ProductStep, row: Row, values: Values) -> None:
         """An event of a product of two computed values: the host factorises, then tile by tile of every sample."""
         if kind == EventKind.HOST:
             self._multiplied(index, step, values)
-            self.counts += factor_counts(self.body, step, self.options.samples)
+            self._counts += factor_counts(self.body, step, self.options.samples)
             return
+        tile, core, first, vectors = row
+        product = self._factorised(index, step)
+        sample, place = product.place(tile)
+        work = product.works[sample]
+        use = self._use(index, step.bank, place, core, (index, tile), product.drivers[sample])
+        if kind == EventKind.CONFIGURE:
+            self._line.configure(use)
+            return
+        self._line.stream(use, work, first, vectors, offset=sample * work.vectors)
+        if not product.left:
+            self._finish_product(index, step, values)
+
+    def _factorised(self, index: int, step: ProductStep) -> ProductWork:
         product = self._products.get(index)
         if product is None:
             raise VerifyError(complaint("tiles of a product that nothing has factorised", where=step.path or step.name))
-        sample, row = product.place(tile)
-        driver, work = product.drivers[sample], product.works[sample]
-        if kind == EventKind.CONFIGURE:
-            buffer = self._hold(core, (index, tile))
-            driver.configure(self.device, self._header(index, step.bank, row, core, 0, (index, tile)), buffer)
-            self.counts += configure_counts(product.spec, 1)
-            return
-        first = sample * work.vectors
-        self._stream(index, step.bank, GEOMETRY, row, core, work, vectors, first, driver, (index, tile))
-        if not product.left:
-            self._finish_product(index, step, values)
+        return product
 
     def _multiplied(self, index: int, step: ProductStep, values: Values) -> ProductWork:
         """The work of a product, its operands ready."""
         self._demand(reads(step), values)
         left, right = (value.to(self.options.dtype) for value in self._operands(step, values))
-        spec, target = self.body.banks[step.bank].spec, self.body.target_for(step.bank)
-        self._products[index] = ProductWork(
-            step, left, right, self.options.samples, spec, target, self._tiler, self.options.ideal
-        )
-        return self._products[index]
+        spec, target, options = self.body.banks[step.bank].spec, self.body.target_for(step.bank), self.options
+        work = ProductWork(step, left, right, options.samples, spec, target, self._tiler, options.ideal)
+        self._products[index] = work
+        return work
 
     def _finish_product(self, index: int, step: ProductStep, values: Values) -> None:
-        values[step.name] = declared(step, self._products.pop(index).result(), self.options.dtype)
-        self._leave(index, values)
+        self._leave(index, declared(step, self._products.pop(index).result(), self.options.dtype), values)
 
-    def _loop(
-        self, kind: EventKind, index: int, step: RecurrentStep, tile: int, core: int, vectors: int, values: Values
-    ) -> None:
+    def _loop(self, kind: EventKind, index: int, step: RecurrentStep, row: Row, values: Values) -> None:
         """An event of a recurrent step: a tile of the current window, or the gates after it."""
+        tile, core, first, vectors = row
         if kind == EventKind.CONFIGURE:
-            self._configure(index, *bank_and_row(self.body, step, tile), core)
+            self._line.configure(self._use(index, *bank_and_row(self.body, step, tile), core))
             return
         loop = self._looped(index, step, values)
         if kind == EventKind.HOST:
             loop.gates()
-            self.counts += gate_counts(self.body, step, loop.work.vectors)
+            self._counts += gate_counts(self.body, step, loop.work.vectors)
         else:
-            bank, row = bank_and_row(self.body, step, tile)
-            if bank != loop.bank or loop.done:
+            bank, place = bank_and_row(self.body, step, tile)
+            if bank != loop.bank or loop.done or not loop.work.left:
                 raise VerifyError(complaint("a window of a recurrent layer out of turn", where=step.path or step.name))
-            self._stream(index, bank, GEOMETRY, row, core, loop.work, vectors, loop.first)
+            self._line.stream(self._use(index, bank, place, core), loop.work, first, vectors, offset=loop.first)
             loop.streamed()
         if loop.done:
-            self._finish_loop(index, step, values)
+            self._leave(index, self._loops.pop(index).state.results(self.options.dtype), values)
 
     def _looped(self, index: int, step: RecurrentStep, values: Values) -> Loop:
         """The loop of a recurrent step, begun at its first window."""
@@ -208,15 +229,10 @@ class Stepper:
             self._loops[index] = Loop(self.body, step, self._begin(step, values), bias)
         return self._loops[index]
 
-    def _finish_loop(self, index: int, step: RecurrentStep, values: Values) -> None:
-        values[step.name] = self._loops.pop(index).state.results(self.options.dtype)
-        self._leave(index, values)
-
     def _host(self, index: int, step: HostStep, values: Values) -> None:
         self._demand(reads(step), values)
-        values[step.name] = run_host_step(step, values)
-        self.counts += host_counts(self.body.costs[step.name], self.options.samples)
-        self._leave(index, values)
+        self._counts += host_counts(self.body.costs[step.name], self.options.samples)
+        self._leave(index, run_host_step(step, values), values)
 
     def _demand(self, names: tuple[str, ...], values: Values) -> None:
         """Complete the steps among ``names`` that no event completes, having nothing on the chip."""
@@ -230,20 +246,19 @@ class Stepper:
         if index in self._done:
             return
         if isinstance(step, MatrixStep):
-            work = self._opened(index, step, values)
-            if not work.left or not work.vectors:
+            if not self._opened(index, step, values).work.left:
                 self._finish(index, step, values)
                 return
         elif isinstance(step, ProductStep):
             product = self._products.get(index) or self._multiplied(index, step, values)
-            if not product.left or not any(work.vectors for work in product.works):
+            if not product.left:
                 self._finish_product(index, step, values)
                 return
         elif isinstance(step, RecurrentStep):
             loop = self._looped(index, step, values)
             if loop.empty:
                 loop.finish_empty()
-                self._finish_loop(index, step, values)
+                self._leave(index, self._loops.pop(index).state.results(self.options.dtype), values)
                 return
         elif self.options.samples == 0:
             self._host(index, step, values)  # an empty batch has no schedule
@@ -252,109 +267,33 @@ class Stepper:
             complaint("the schedule leaves a step undone, or runs its reader first", where=step.path or step.name)
         )
 
-    def _opened(self, index: int, step: MatrixStep, values: Values) -> TileWork:
+    def _opened(self, index: int, step: MatrixStep, values: Values) -> MatrixWork:
         """The work of a step, begun at its first window."""
-        if index in self._work:
-            return self._work[index]
-        self._demand((step.input,), values)
-        x = self._fetch(step, values).to(self.options.dtype)
-        shape = tuple(x.shape)
-        spec = self.body.banks[step.bank].spec
-        before = self._before.get(step.name, 1)
-        if before != 1:
-            x = samples_first(x, before, self.options.samples)
-        vectors = vector_count(tuple(x.shape), step.geometry)
-        self._work[index] = TileWork.of(x, shape, vectors, spec)
+        if index not in self._work:
+            self._demand((step.input,), values)
+            x = self._fetch(step, values).to(self.options.dtype)
+            spec, before = self.body.banks[step.bank].spec, self._before.get(step.name, 1)
+            self._work[index] = MatrixWork(step, x, spec, before, self.options.samples)
         return self._work[index]
 
-    def _hold(self, core: int, key: Key) -> int:
-        """The buffer that a core's next configuration, of this tile, goes into: one after the other."""
-        turn = self._turns.get(core, 0)
-        self._turns[core] = turn + 1
-        buffer = turn % self.body.target.mesh.buffers
-        self._held[core, buffer] = (key, self._sequence + 1)
-        return buffer
-
-    def _header(self, index: int, name: str, tile: int, core: int, first: int, key: Key) -> Header:
-        bank = self.body.banks[name]
-        spec, columns = bank.spec, bank.columns
-        place = (int(columns["group"][tile]), int(columns["row"][tile]), int(columns["col"][tile]))
-        grid = (spec.groups, spec.grid_rows, spec.grid_cols)
-        identity = TileId(name, self._banks[name], tile, place, grid)
-        self._sequence += 1
-        held = (self._held.get((core, buffer)) for buffer in range(self.body.target.mesh.buffers))
-        # of a tile that no buffer holds: number 0, which the device refuses
-        configuration = max((number for mine, number in filter(None, held) if mine == key), default=0)
-        return Header(identity, core, index, first, configuration, self._calibration, self._sequence)
-
-    def _stream(
-        self,
-        index: int,
-        name: str,
-        geometry: Geometry,
-        tile: int,
-        core: int,
-        work: TileWork,
-        vectors: int,
-        first: int = 0,
-        driver: TileDriver | None = None,
-        key: Key | None = None,
-    ) -> None:
-        """Send every vector of a product, from index ``first`` on, through one tile, a window of a block at a time."""
-        if vectors != work.vectors:
-            raise VerifyError(
-                complaint(
-                    "the schedule is for another batch",
-                    where=self.body.steps[index].path or self.body.steps[index].name,
-                    got=f"{vectors} vectors",
-                    allowed=f"{work.vectors}",
-                    next_step="make a schedule for this batch size",
-                )
-            )
-        bank = self.body.banks[name]
-        spec, driver = bank.spec, driver or self._drivers[name]
-        group, row, column = (int(bank.columns[name][tile]) for name in ("group", "row", "col"))
-        low = column * spec.ports
-        high = min(low + spec.ports, spec.cols)
-        parts: list[Tensor] = []
-        for block in blocks(work.x, geometry, self._block_bytes):
-            x = block.vectors[:, group * spec.cols + low : group * spec.cols + high]
-            if x.ndim == 3:
-                x = x.transpose(1, 2).flatten(0, 1)
-            x = F.pad(x, (0, low + spec.ports - high))
-            header = self._header(index, name, tile, core, first + block.start, key or (name, tile))
-            parts.append(driver.send(self.device, header, x))
-        work.add(tile, (group, row), self._columns[name][group, row], torch.cat(parts))
-        rows = int(self._rows[name][tile])
-        self.counts += stream_counts(
-            self.body.target_for(name), work.vectors, work.vectors * rows, work.vectors * (high - low)
-        )
-
     def _finish(self, index: int, step: MatrixStep, values: Values) -> None:
-        """Edge rows off, back to the shape of the step's result, bias on."""
+        """A matrix step is done: its bias on, and its result known."""
         work = self._work.pop(index)
-        spec = self.body.banks[step.bank].spec
-        rows = spec.groups * spec.rows
-        flat = work.total(spec)
-        image = isinstance(step.geometry, Conv2dGeometry)
-        if image:
-            result = flat.new_empty(output_shape(work.shape, step.geometry, rows))
-            if work.vectors:
-                store(result, 0, flat.reshape(work.shape[0], -1, rows).transpose(1, 2), step.geometry)
-        else:
-            before, samples = self._before.get(step.name, 1), self.options.samples
-            result = flat.reshape(*work.shape[:-1], rows)
-            if before != 1:
-                result = samples_back(flat, before, samples, work.shape)
-        if step.bias is not None:
-            result = result + values[step.bias].to(result.dtype).view((-1, 1, 1) if image else (-1,))
-            self.counts += Counts(accumulations=work.vectors * rows)
-        values[step.name] = declared(step, result, self.options.dtype)
-        self._leave(index, values)
+        bias = None if step.bias is None else values[step.bias]
+        if bias is not None:
+            spec = self.body.banks[step.bank].spec
+            self._counts += Counts(accumulations=work.work.vectors * spec.groups * spec.rows)
+        self._leave(index, declared(step, work.result(bias), self.options.dtype), values)
 
-    def _leave(self, index: int, values: Values) -> None:
-        """A step is done: drop what nobody reads any more, and say so."""
+    def _use(
+        self, index: int, bank: str, row: int, core: int, key: Key | None = None, driver: TileDriver | None = None
+    ) -> TileUse:
+        return TileUse(index, bank, row, core, key or (bank, row), driver or self._drivers[bank])
+
+    def _leave(self, index: int, result: Any, values: Values) -> None:
+        """A step is done: keep its result, drop what nobody reads any more, and say so."""
         step = self.body.steps[index]
+        values[step.name] = result
         values.release(reads(step))
         self._done.add(index)
         if self._progress is not None:

@@ -19,6 +19,9 @@ from .program import TileBank
 from .simulator import arithmetic
 from .targets.schema import Target
 
+Settings = tuple[np.ndarray, ...]
+"""What the drivers of one tile make of its settings: phases of U and V^H in turns / 2**32, amplitudes."""
+
 
 class TileDriver:
     """Drives the tiles of one bank on a device.
@@ -67,6 +70,16 @@ class TileDriver:
             if response.offset is None:
                 raise DeviceError(complaint("the device measured no offset", where=f"{bank.spec.name}[{tile}]"))
             self._offsets[tile] = self._constant(tile, response.offset, request.lit_ports)
+
+    def settings(self, tile: int) -> Settings:
+        """The tile's settings as the chip's drivers realise them, also in an ideal run."""
+        spec, row = self.bank.spec, slice(tile, tile + 1)
+        bits = spec.phase_bits
+        phases = [phase_words(self.bank, side, row)[0] for side in ("left", "right")]
+        if bits is not None:
+            phases = [fixedpoint.phase_codes(words, bits) << np.uint32(32 - bits) for words in phases]
+        codes = fixedpoint.attenuator_codes(np.asarray(self.bank.columns["attenuation"][tile]), spec.attenuator_bits)
+        return (*phases, fixedpoint.realised_attenuation(codes, spec.attenuator_bits))
 
     def send(self, device: PhotonicDevice, header: Header, x: Tensor) -> Tensor:
         """A window x (V, n) through the tile: what it adds to its grid row's accumulator, (V, n)."""

@@ -1,6 +1,7 @@
 """The step executor equals the batched one code for code, whatever the encoding, geometry or schedule."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from lightloom.runtime.errors import DeviceError, TargetError, VerifyError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.nulldevice import NullDevice
 from lightloom.runtime.program import MatrixStep, StepCost, TileBank
-from lightloom.runtime.schedule import EventKind, Schedule
+from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
 from lightloom.runtime.simulator import SimulatorDevice
 
 from .bankloop.toy import make_target
@@ -131,30 +132,36 @@ def test_layers_with_their_own_target_agree():
     assert not torch.allclose(stepped, Runner(body).run((x,), dtype=torch.float64), atol=1e-3)
 
 
-def shuffled(body, batch, seed):
-    """A schedule of any order of tiles on any core: only dependencies are kept."""
+def shuffled(body, batch, seed, cuts=0):
+    """A schedule of any order of tiles and blocks of vectors on any core: only dependencies are kept."""
     rng = np.random.default_rng(seed)
     rows = []
     for index, step in enumerate(body.steps):
         if not isinstance(step, MatrixStep):
-            rows.append((EventKind.HOST, index, -1, -1, 0))
+            rows.append((EventKind.HOST, index, -1, -1, 0, 0))
             continue
         vectors = batch * body.costs[step.name].vectors
-        for tile in rng.permutation(body.banks[step.bank].spec.tiles):
+        edges = [0, *sorted(rng.choice(np.arange(1, vectors), min(cuts, vectors - 1), replace=False)), vectors]
+        items = [(tile, *pair) for tile in range(body.banks[step.bank].spec.tiles) for pair in pairwise(edges)]
+        for item in rng.permutation(len(items)):
+            tile, low, high = items[item]
             core = rng.integers(body.target.mesh.cores)
-            rows += [(EventKind.CONFIGURE, index, tile, core, 0), (EventKind.STREAM, index, tile, core, vectors)]
-    kind, step, tile, core, vectors = np.array(rows).T
+            rows += [(EventKind.CONFIGURE, index, tile, core, 0, 0)]
+            rows += [(EventKind.STREAM, index, tile, core, high - low, low)]
+    kind, step, tile, core, vectors, first = np.array(rows).T
     time = np.arange(len(rows), dtype=float)
     names = tuple(step.name for step in body.steps)
-    return Schedule(names, batch, kind, step, tile, core, time, time + 1, vectors, time[-1] + 1, 1.0)
+    return Schedule(names, batch, kind, step, tile, core, time, time + 1, vectors, first, time[-1] + 1, 1.0)
 
 
-def test_any_order_of_tiles_gives_the_same_sums():
-    target = make_target(8, mesh_={"splitter_error_rad": 0.02}, detection={"adc_bits": 8, **NOISE})
+@pytest.mark.parametrize("cuts", [0, 1, 5])
+def test_any_order_of_tiles_and_blocks_gives_the_same_sums(cuts):
+    target = make_target(8, mesh_={"splitter_error_rad": 0.02}, encoding={"dac_bits": 8},
+                         detection={"adc_bits": 8, **NOISE})  # fmt: skip
     body, x = small(target), images(2)
     expected = Runner(body).run((x,), executor="step")
     for seed in range(2):
-        runner = Runner(body, schedule=lambda batch, seed=seed: shuffled(body, batch, seed))
+        runner = Runner(body, schedule=lambda batch, seed=seed: shuffled(body, batch, seed, cuts))
         assert torch.equal(runner.run((x,), executor="step"), expected)
 
 
@@ -176,8 +183,7 @@ def test_schedules_that_do_not_fit_are_refused(change, message):
 
 
 def cut(schedule, count, **columns):
-    names = ("kind", "step", "tile", "core", "start_s", "end_s", "vectors")
-    kept = {name: columns.get(name, getattr(schedule, name))[:count] for name in names}
+    kept = {name: columns.get(name, getattr(schedule, name))[:count] for name in COLUMNS}
     return replace(schedule, **kept)
 
 
