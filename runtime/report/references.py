@@ -23,6 +23,11 @@ class Reference:
     source: str
 
     @property
+    def ops_per_j(self) -> float:
+        """Operations per second and watt at peak rate and full power."""
+        return self.ops_per_s / self.power_w
+
+    @property
     def j_per_mac(self) -> float:
         """Energy of a MAC at peak rate and full power."""
         return 2 * self.power_w / self.ops_per_s
@@ -56,21 +61,24 @@ REFERENCES = (
 def beside(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> Table:
     """The program on its chip and on every reference: one row each, of one inference and of one MAC.
 
-    The chip's energy is amortised; its time is the makespan over the batch. References count the program's MACs alone.
+    The chip's energy is amortised, and so is its rate per watt; its time is the makespan over the batch. References
+    count the program's MACs alone.
     """
     macs = energy.macs
     mac_j = energy.amortised_per_mac_j
-    own = (f"{body.target.name} (this program)", schedule.makespan_s / schedule.batch, energy.amortised_j, mac_j, 1.0)
-    rows = [own]
+    seconds = schedule.makespan_s / schedule.batch
+    per_j = 2 / mac_j if mac_j else 0.0
+    rows = [(f"{body.target.name} (this program)", seconds, energy.amortised_j, mac_j, per_j, 1.0)]
     for chip in REFERENCES:
         joules = chip.energy_j(macs)
         ratio = energy.amortised_j / joules if joules else 0.0
-        rows.append((chip.name, chip.time_s(macs), joules, chip.j_per_mac, ratio))
+        rows.append((chip.name, chip.time_s(macs), joules, chip.j_per_mac, chip.ops_per_j, ratio))
     columns = (
         Column("chip", "chip"),
         Column("time_s", "time per inference", lambda value: si(value, "s")),
         Column("energy_j", "energy per inference", lambda value: si(value, "J")),
         Column("mac_j", "per MAC", lambda value: si(value, "J")),
+        Column("ops_per_j", "TOPS/W", lambda value: f"{value * 1e-12:.4g}"),
         Column("ratio", "energy of this program over it", lambda value: f"{value:.4g}"),
     )
     return Table(columns, tuple(rows))

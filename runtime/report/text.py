@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from ..area import area, tera
 from ..counts import run_counts
 from ..energy import EnergyReport, peak_power
+from ..holding import MEAN_HALF_TURNS
 from ..latency import latency, peak_ops_per_s
 from ..optics.budget import adc_snr_db, link_budget, required_launch_w
 from ..program import ProgramBody
@@ -27,10 +29,13 @@ def report(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
         ("Latency", str(latency(body, schedule))),
         ("Schedule by layer", str(schedule.table())),
         ("Energy by part, per inference", parts_table(energy)),
-        ("Energy by item, of the run", str(energy.table())),
+        ("Energy by item, of the run", items_text(body, energy)),
+        ("Events of the run", str(energy.events())),
         ("Energy by layer, of the run", str(energy.layers())),
+        ("Memory and link traffic of the run", traffic_text(body, schedule, energy)),
         ("Counts of the run", counts_text(body, schedule)),
         ("Link budget", link_text(body.target)),
+        *area_section(body.target),
         ("Beside digital chips, batch " + str(schedule.batch), references.text(body, schedule, energy)),
         ("The chip's numbers and where they come from", assumptions(body.target)),
     ]
@@ -50,14 +55,53 @@ def headline(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str
         "energy per MAC, execution only": si(energy.per_mac_j, "J"),
         "energy per MAC, amortised": si(energy.amortised_per_mac_j, "J"),
         "average power of the run": si(energy.average_power_w, "W"),
+        "rate of the run": f"{tera(energy.ops_per_s)} TOPS, {tera(energy.ops_per_j)} TOPS/W (two operations a MAC)",
         "peak of the chip": f"{si(peak_ops_per_s(body.target), 'op/s')}, {si(peak.total_w, 'W')} "
         f"of which lasers {si(peak.laser_w, 'W')}",
-        "weights": "stay on the chip between runs"
-        if energy.resident
-        else "change during a run: the cores hold fewer tiles than the program has",
+        "weights": _weights(body, energy),
     }
     width = max(map(len, lines))
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines.items())
+
+
+def _weights(body: ProgramBody, energy: EnergyReport) -> str:
+    if energy.resident:
+        return "stay on the chip between runs"
+    if any(bank.spec.dynamic for bank in body.banks.values()):
+        return "change during a run: those of products of computed values are known only then"
+    return "change during a run: the cores hold fewer tiles than the program has"
+
+
+def items_text(body: ProgramBody, energy: EnergyReport) -> str:
+    """The price list's items, and what stands in for settings that are not known."""
+    table = str(energy.table())
+    unknown = any(bank.spec.dynamic for bank in body.banks.values())
+    if body.target.energy.phase_shifter_pi_w is None or not unknown:
+        return table
+    note = f"phases of products of computed values are taken as {MEAN_HALF_TURNS:g} pi each: only a run knows them"
+    return f"{table}\n{note}"
+
+
+def traffic_text(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
+    """Bytes and joules of each level of memory, and of the link to the host."""
+    counts, items = run_counts(body, schedule), energy.run.by_item()
+    rows = (
+        ("SRAM", counts.memory_bytes, items["memory"]),
+        ("input buffers and accumulators", counts.local_bytes, items["local memory"]),
+        ("DRAM", counts.dram_bytes, items["dram"]),
+        ("link to the host", counts.link_bytes, items["link"]),
+    )
+    grouped: Callable[[int], str] = "{:,}".format
+    columns = (Column("level", "level"), Column("bytes", "bytes", grouped), Column("joules", "energy", _joules))
+    return str(Table(columns, rows))
+
+
+def area_section(target: Target) -> list[tuple[str, str]]:
+    """The chip's area, where the target states any footprint."""
+    found = area(target)
+    if all(part.footprint_m2 is None for part in found.parts):
+        return []
+    return [("Area", str(found))]
 
 
 def parts_table(energy: EnergyReport) -> str:
