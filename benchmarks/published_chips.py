@@ -23,7 +23,7 @@ from torch import nn
 import lightloom as ll
 from lightloom.runtime.counts import settings_per_tile, stream_counts
 from lightloom.runtime.energy import peak_power, price
-from lightloom.runtime.latency import peak_ops_per_s
+from lightloom.runtime.latency import move_s, peak_ops_per_s
 from lightloom.runtime.meshes import tile_mesh
 from lightloom.runtime.optics.budget import link_budget, longest_path, snr_db
 from lightloom.runtime.program import HostStep
@@ -165,6 +165,8 @@ FIGURES = (
            lambda chip: session_s(chip, 101) - session_s(chip, 100), "20 ms for the input phases, 10 ms of sampling"),
     Figure(QUANDELA, "sampling of a data point", 10e-3, "s", "text", "stated",
            lambda chip: chip.timing.integrate_s or math.nan, "about 1000 useful samples in about 10 ms"),
+    Figure(QUANDELA, "round trip of the link", 3.96e-6, "s", "text", "stated", lambda chip: 2 * move_s(chip, 8),
+           "NVQLink, arXiv:2510.25213, at the most; a number of 8 bytes each way"),
 )  # fmt: skip
 """Every figure of the page, chip by chip."""
 

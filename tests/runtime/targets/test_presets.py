@@ -22,7 +22,7 @@ class TestEveryPreset:
         target = targets.get(name)
         assert set(target.provenance) == set(numbers(target))
         defaults = [path for path, item in target.provenance.items() if item.source == DEFAULT_SOURCE]
-        assert set(defaults) <= {"mesh.buffers", "mesh.chip_seed", "encoding.lanes"}
+        assert set(defaults) <= {"mesh.buffers", "mesh.chip_seed"}
 
     def test_its_name_is_its_file(self, name):
         assert targets.get(name).name == name

@@ -108,5 +108,12 @@ def test_numbers_read_in_summaries_only_are_assumed() -> None:
 def test_a_session_is_configured_once() -> None:
     """1 s for the circuit, then 20 ms for the inputs and 10 ms of sampling a data point."""
     program = ll.compile(nn.Linear(12, 12, bias=False), torch.zeros(1, 12), "quandela_session")
-    assert program.schedule_for(1).makespan_s == pytest.approx(1.03)
-    assert program.schedule_for(100).makespan_s == pytest.approx(4.0)
+    # the link takes 2 us each way
+    assert program.schedule_for(1).makespan_s == pytest.approx(1.03, rel=1e-5)
+    assert program.schedule_for(100).makespan_s == pytest.approx(4.0, rel=1e-5)
+
+
+def test_a_session_updates_what_it_holds() -> None:
+    """Two tiles on one core: 1 s for the first circuit, 20 ms for the next, and 30 ms a data point each."""
+    program = ll.compile(nn.Linear(12, 24, bias=False), torch.zeros(1, 12), "quandela_session")
+    assert program.schedule_for(10).makespan_s == pytest.approx(1 + 0.02 + 2 * 10 * 0.03, rel=1e-5)
