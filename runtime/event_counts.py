@@ -11,8 +11,8 @@ dataflow  SRAM                                                     input buffer 
 weight    V c inputs read, V rails r readings written              nothing
 output    V c inputs read; behind the last tile of a grid row      every reading: a sum read and written, 4 bytes each
           its V r sums written, 4 bytes each
-input     V rails r readings written; before the first tile of a   V c inputs read; before the first tile of a grid
-          grid column its V c inputs read                          column they are written, too
+input     V rails r readings written; before the first tile of a   V c inputs written by the first tile of a grid
+          grid column its V c inputs read                          column as they come, and read by its other tiles
 ========  =======================================================  =====================================================
 
 Inputs are as wide as the DAC, readings as the ADC, in whole bytes. A configuration reads every setting of a tile from
@@ -106,7 +106,7 @@ def stream_counts(
     if dataflow == "output":
         memory, local = cols * inputs + ends * HOST_BYTES, 2 * HOST_BYTES * samples
     elif dataflow == "input":
-        memory, local = ends * inputs + samples * readings, (ends + cols) * inputs
+        memory, local = ends * inputs + samples * readings, cols * inputs
     else:
         memory, local = cols * inputs + samples * readings, 0
     return Counts(
