@@ -1,4 +1,12 @@
-"""Which core takes the next tile: compiled, one tile after another, in memory that does not grow."""
+"""Which core takes the next tile: compiled, one tile after another, in memory that does not grow.
+
+The state of the cores, which every function brings up to date: ``configure_free_s``, ``stream_free_s`` float64
+(cores,) when its drivers, and its light, are free; ``buffer_free_s`` float64 (cores, buffers) when no stream needs
+what a buffer holds; ``turn`` int64 (cores,) its configurations so far. A core's next configuration goes into the buffer
+after the last one's, once the stream through what that buffer held is over and the core's drivers are done with the
+configuration before. It takes ``first_s`` where the buffer is empty, which is for the first ``buffers`` of a core, and
+``later_s`` else.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +20,7 @@ def stream_held(core, slot, ready_s, stream_s, stream_free_s, buffer_free_s, sta
 
     Args:
         core, slot: int64 (T,), where each tile is held. ready_s: when the vectors are there. stream_s: of one stream.
-        stream_free_s: float64 (cores,); buffer_free_s: float64 (cores, buffers). Brought up to date.
+        stream_free_s, buffer_free_s: of the cores.
         start_s: float64 (T,), filled with the start of each stream.
     """
     for item in range(len(core)):
@@ -25,7 +33,8 @@ def stream_held(core, slot, ready_s, stream_s, stream_free_s, buffer_free_s, sta
 
 @njit(cache=True)
 def deal_tiles(
-    reconfigure_s,
+    first_s,
+    later_s,
     stream_s,
     weights_s,
     ready_s,
@@ -36,36 +45,267 @@ def deal_tiles(
     turn,
     core,
     begin_s,
+    end_s,
     start_s,
 ):
     """Give every tile to the core that can finish it first.
 
-    A core's next configuration goes into the buffer after the last one's, once the stream through what that buffer
-    held is over and the core's drivers are done with the configuration before. Of cores that finish together the one
-    that can begin to configure first is taken, then the lower one.
+    Of cores that finish together the one that can begin to configure first is taken, then the lower one.
 
     Args:
+        first_s, later_s: of a configuration. stream_s: of a stream.
         weights_s: when the tiles' settings are known; ready_s: when the vectors are there.
         late: whether a core is configured no earlier than the vectors need.
-        configure_free_s, stream_free_s: float64 (cores,); buffer_free_s: float64 (cores, buffers): when each is free.
-        turn: int64 (cores,), configurations of each core so far. All brought up to date.
-        core: int64 (T,); begin_s, start_s: float64 (T,). Filled with each tile's core and the starts of its
-            configuration and its stream.
+        configure_free_s, stream_free_s, buffer_free_s, turn: of the cores.
+        core: int64 (T,); begin_s, end_s, start_s: float64 (T,). Filled with each tile's core, the begin and end of its
+            configuration, and the start of its stream.
     """
     cores, buffers = buffer_free_s.shape
     for tile in range(len(core)):
         best = -1
-        best_begin = best_start = np.inf
+        best_begin = best_end = best_start = np.inf
         for here in range(cores):
+            seconds = first_s if turn[here] < buffers else later_s
             begin = max(configure_free_s[here], buffer_free_s[here, turn[here] % buffers], weights_s)
             if late:
-                begin = max(begin, ready_s - reconfigure_s)
+                begin = max(begin, ready_s - seconds)
             # rounding may put the end of the configuration a hair before the inputs are there
-            start = max(begin + reconfigure_s, stream_free_s[here], ready_s)
+            start = max(begin + seconds, stream_free_s[here], ready_s)
             if start < best_start or (start == best_start and begin < best_begin):
-                best, best_begin, best_start = here, begin, start
-        core[tile], begin_s[tile], start_s[tile] = best, best_begin, best_start
-        configure_free_s[best] = best_begin + reconfigure_s
+                best, best_begin, best_end, best_start = here, begin, begin + seconds, start
+        core[tile], begin_s[tile], end_s[tile], start_s[tile] = best, best_begin, best_end, best_start
+        configure_free_s[best] = best_end
         stream_free_s[best] = best_start + stream_s
         buffer_free_s[best, turn[best] % buffers] = best_start + stream_s
         turn[best] += 1
+
+
+@njit(cache=True)
+def deal_chains(
+    edge,
+    tile,
+    stream_s,
+    first_s,
+    later_s,
+    ready_s,
+    late,
+    configure_free_s,
+    stream_free_s,
+    buffer_free_s,
+    turn,
+    held,
+    core,
+    begin_s,
+    end_s,
+    start_s,
+):
+    """Give every chain of tiles to the core that can finish it first; it takes the tiles one after the other.
+
+    A tile that the core holds when its turn comes is not configured. Of cores that finish together the one with fewer
+    configurations is taken, then the one that can begin first, then the lower one.
+
+    Args:
+        edge: int64 (chains + 1,), where each begins in ``tile`` int64 (items,), tiles by number. stream_s: float64
+            (chains,), of each of its streams. first_s, later_s, ready_s, late: as above.
+        configure_free_s, stream_free_s, buffer_free_s, turn: of the cores; held: int64 (cores, buffers), the tile
+            that each buffer holds, -1 for none.
+        core: int64 (items,); begin_s, end_s: float64 (items,), NaN where nothing is configured; start_s: float64
+            (items,). Filled.
+    """
+    cores, buffers = buffer_free_s.shape
+    free = np.empty(buffers)
+    holds = np.empty(buffers, np.int64)
+    for chain in range(len(edge) - 1):
+        low, high, seconds = edge[chain], edge[chain + 1], stream_s[chain]
+        best, best_count = -1, 0
+        best_end = best_first = np.inf
+        for turn_of in range(cores + 1):  # every core on trial, then the best in earnest
+            here = turn_of if turn_of < cores else best
+            configured, lit, count = configure_free_s[here], stream_free_s[here], turn[here]
+            for slot in range(buffers):
+                free[slot], holds[slot] = buffer_free_s[here, slot], held[here, slot]
+            for item in range(low, high):
+                place = -1
+                for slot in range(buffers):
+                    if holds[slot] == tile[item]:
+                        place = slot
+                if place >= 0:
+                    begin_s[item] = end_s[item] = np.nan
+                    start = max(lit, ready_s)
+                else:
+                    place = count % buffers
+                    needed = first_s if count < buffers else later_s
+                    begin = max(configured, free[place])
+                    if late:
+                        begin = max(begin, ready_s - needed)
+                    configured = begin + needed
+                    begin_s[item], end_s[item] = begin, configured
+                    start = max(configured, lit, ready_s)
+                    holds[place] = tile[item]
+                    count += 1
+                start_s[item] = start
+                lit = start + seconds
+                free[place] = lit
+            if turn_of < cores:
+                made = count - turn[here]
+                first = start_s[low] if np.isnan(begin_s[low]) else begin_s[low]
+                better = lit < best_end
+                if lit == best_end:
+                    better = made < best_count or (made == best_count and first < best_first)
+                if better:
+                    best, best_end, best_count, best_first = here, lit, made, first
+            else:
+                core[low:high] = here
+                configure_free_s[here], stream_free_s[here], turn[here] = configured, lit, count
+                for slot in range(buffers):
+                    buffer_free_s[here, slot], held[here, slot] = free[slot], holds[slot]
+
+
+@njit(cache=True)
+def deal_copies(
+    tiles,
+    blocks,
+    block_s,
+    last_s,
+    first_s,
+    later_s,
+    ready_s,
+    late,
+    held_edge,
+    held_core,
+    held_slot,
+    configure_free_s,
+    stream_free_s,
+    buffer_free_s,
+    turn,
+    held,
+    number,
+    tile,
+    block,
+    core,
+    begin_s,
+    end_s,
+    start_s,
+    stop_s,
+):
+    """Share out the blocks of vectors of all tiles so that the last core finishes as early as can be.
+
+    Wrap-around (McNaughton, Management Science 6, 1 (1959)): with a common end given, cores that hold a tile take its
+    blocks up to that end; what is left goes to the cores in the order in which they can start, each taking blocks in
+    order, tile by tile, up to that end. So at most one tile a core is configured more often than without blocks. The
+    end is found by halving.
+
+    Args:
+        tiles, blocks: how many of each; block_s: of a stream of one block, last_s: of the last one of a tile.
+        first_s, later_s, ready_s, late: as above.
+        held_edge: int64 (tiles + 1,), where the holders of a tile begin in ``held_core``, ``held_slot`` int64.
+        configure_free_s, stream_free_s, buffer_free_s, turn: of the cores; held: int64 (cores, buffers), the tile
+            that each buffer holds; number: of the first tile.
+        tile, block, core: int64 (tiles * blocks,); begin_s, end_s, start_s, stop_s: float64 (tiles * blocks,). Filled
+            with the streams: of which tile and block, on which core, begin and end of the configuration that it
+            needs first, NaN for none, start and end. Those of one core are in order.
+    """
+    state = (configure_free_s, stream_free_s, buffer_free_s, turn, held)
+    out = (tile, block, core, begin_s, end_s, start_s, stop_s)
+    given = (held_edge, held_core, held_slot)
+    times = (block_s, last_s, first_s, later_s, ready_s)
+    low = ready_s
+    high = max(ready_s, configure_free_s.max(), stream_free_s.max(), buffer_free_s.max())
+    high += tiles * (max(first_s, later_s) + blocks * block_s)
+    high *= 1 + 1e-9
+    left = np.empty(tiles, np.int64)
+    exact = 1e-10 * (high - low) / max(len(turn), 1)
+    for _ in range(100):
+        if high - low <= exact:
+            break
+        middle = 0.5 * (low + high)
+        trial = (configure_free_s.copy(), stream_free_s.copy(), buffer_free_s.copy(), turn.copy(), held)
+        if _share(middle, tiles, blocks, times, late, given, trial, number, left, False, out):
+            high = middle
+        else:
+            low = middle
+    _share(high, tiles, blocks, times, late, given, state, number, left, True, out)
+
+
+@njit(cache=True)
+def _share(limit_s, tiles, blocks, times, late, given, state, number, left, keep, out):
+    """One trial of :func:`deal_copies`: whether all blocks end by ``limit_s``. Fills ``out`` where ``keep``."""
+    block_s, last_s, first_s, later_s, ready_s = times
+    held_edge, held_core, held_slot = given
+    configure_free_s, stream_free_s, buffer_free_s, turn, held = state
+    cores, buffers = buffer_free_s.shape
+    row = 0
+    whole = True
+    for item in range(tiles):
+        at = 0
+        for holder in range(held_edge[item], held_edge[item + 1]):
+            here = held_core[holder]
+            start = max(stream_free_s[here], ready_s)
+            count = _room(limit_s - start, blocks - at, block_s, last_s)
+            if count > 0:
+                end = _fill(out, row, keep, item, at, count, blocks, here, np.nan, np.nan, start, block_s, last_s)
+                stream_free_s[here] = buffer_free_s[here, held_slot[holder]] = end
+                row, at = row + count, at + count
+        left[item] = at
+        whole = whole and at == blocks
+    if whole:
+        return True
+
+    earliest = np.empty(cores)
+    for here in range(cores):
+        needed = first_s if turn[here] < buffers else later_s
+        begin = max(configure_free_s[here], buffer_free_s[here, turn[here] % buffers])
+        earliest[here] = max(begin + needed, stream_free_s[here], ready_s)
+    item = 0
+    for here in np.argsort(earliest, kind="mergesort"):
+        while True:
+            while item < tiles and left[item] == blocks:
+                item += 1
+            if item == tiles:
+                return True
+            slot = turn[here] % buffers
+            needed = first_s if turn[here] < buffers else later_s
+            begin = max(configure_free_s[here], buffer_free_s[here, slot])
+            if late:
+                begin = max(begin, ready_s - needed)
+            start = max(begin + needed, stream_free_s[here], ready_s)
+            at = left[item]
+            count = _room(limit_s - start, blocks - at, block_s, last_s)
+            if count <= 0:
+                break
+            end = _fill(out, row, keep, item, at, count, blocks, here, begin, begin + needed, start, block_s, last_s)
+            configure_free_s[here] = begin + needed
+            stream_free_s[here] = buffer_free_s[here, slot] = end
+            turn[here] += 1
+            if keep:
+                held[here, slot] = number + item
+            row, left[item] = row + count, at + count
+    while item < tiles and left[item] == blocks:
+        item += 1
+    return item == tiles
+
+
+@njit(cache=True)
+def _room(seconds, blocks, block_s, last_s):
+    """How many of the last ``blocks`` blocks of a tile fit into some time."""
+    if seconds <= 0:
+        return 0
+    if seconds >= (blocks - 1) * block_s + last_s:
+        return blocks
+    return min(int(seconds / block_s), blocks - 1)
+
+
+@njit(cache=True)
+def _fill(out, row, keep, item, at, count, blocks, here, begin, end, start, block_s, last_s):
+    """Streams of ``count`` blocks of a tile from block ``at`` on; returns the end of the last."""
+    if keep:
+        tile, block, core, begin_s, end_s, start_s, stop_s = out
+        for turn in range(count):
+            place = row + turn
+            tile[place], block[place], core[place] = item, at + turn, here
+            begin_s[place] = begin if turn == 0 else np.nan
+            end_s[place] = end if turn == 0 else np.nan
+            start_s[place], stop_s[place] = start + turn * block_s, start + (turn + 1) * block_s
+        if at + count == blocks:
+            stop_s[row + count - 1] = start + (count - 1) * block_s + last_s
+    return start + (count - 1) * block_s + last_s if at + count == blocks else start + count * block_s

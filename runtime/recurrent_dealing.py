@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .latency import ConfigureTimes
 from .schedule import EventKind
 
 Events = dict[str, np.ndarray]
@@ -115,11 +116,13 @@ def deal_loop(
     order: np.ndarray,
     held: np.ndarray,
     free_s: np.ndarray,
+    turn: np.ndarray,
     host: Host,
     *,
     ready_s: float,
     times: int,
-    reconfigure_s: float,
+    buffers: int,
+    configure: ConfigureTimes,
     stream_s: Sequence[float],
     gates_s: float,
     event: MakeEvents,
@@ -128,9 +131,11 @@ def deal_loop(
 
     Args:
         places: of its tiles. order: the core of each place. held: the step's tile that each place holds
-            already, -1 for none; free_s: when each core is free. Both are brought up to date.
+            already, -1 for none; free_s: when each core is free; turn: configurations of each core so far. All three
+            are brought up to date.
         host: takes the gates.
-        ready_s: when the inputs are there. times: time steps. stream_s: of one window, by phase.
+        ready_s: when the inputs are there. times: time steps. buffers: of a core. configure: seconds of a
+            configuration. stream_s: of one window, by phase.
         gates_s: of one time step. event: makes the columns of events.
 
     Returns:
@@ -144,7 +149,7 @@ def deal_loop(
         for phase, seconds in enumerate(stream_s):
             tiles = rounds[phase][time % 2]
             if len(tiles):
-                parts += _phase(tiles, order, held, free_s, now, reconfigure_s, seconds, event)
+                parts += _phase(tiles, order, held, free_s, turn, now, buffers, configure, seconds, event)
                 now = max(now, float(free_s[order[tiles[0] >= 0]].max()))
             if phase == 0:
                 start_s = host.fit(now, gates_s)
@@ -158,8 +163,10 @@ def _phase(
     order: np.ndarray,
     held: np.ndarray,
     free_s: np.ndarray,
+    turn: np.ndarray,
     ready_s: float,
-    reconfigure_s: float,
+    buffers: int,
+    configure: ConfigureTimes,
     stream_s: float,
     event: MakeEvents,
 ) -> list[Events]:
@@ -167,27 +174,32 @@ def _phase(
     place = np.flatnonzero(tiles[0] >= 0)
     tile, core = tiles[0, place], order[place]
     new = held[place] != tile
-    begin = np.maximum(free_s[core], ready_s - reconfigure_s)
-    configured = begin + reconfigure_s
+    needed = np.where(turn[core] < buffers, configure.first_s, configure.later_s)
+    begin = np.maximum(free_s[core], ready_s - needed)
+    configured = begin + needed
     # rounding may put `configured` a hair before the vectors are there
     start = np.maximum(np.where(new, configured, free_s[core]), ready_s)
     parts = [event(EventKind.STREAM, tile, core, start, start + stream_s)]
     if new.any():
         parts.insert(0, event(EventKind.CONFIGURE, tile[new], core[new], begin[new], configured[new]))
+    turn[core[new]] += 1
     count = (tiles >= 0).sum(0)
-    first_end = np.zeros(tiles.shape[1])
-    first_end[place] = start + stream_s
-    period = reconfigure_s + stream_s
+    end = np.zeros(tiles.shape)  # of each place's streams, round by round
+    end[0, place] = start + stream_s
     if len(tiles) > 1:
-        turn, more = np.nonzero(tiles[1:] >= 0)
-        tile, core = tiles[1:][turn, more], order[more]
-        begin, end = first_end[more] + turn * period, first_end[more] + (turn + 1) * period
-        configured = np.minimum(begin + reconfigure_s, end)
+        rounds = np.arange(len(tiles) - 1)[:, None]
+        seconds = np.where(turn[order] + rounds < buffers, configure.first_s, configure.later_s)
+        end[1:] = end[0] + np.cumsum(seconds + stream_s, axis=0)
+        later, more = np.nonzero(tiles[1:] >= 0)
+        tile, core = tiles[1:][later, more], order[more]
+        begin, done = end[later, more], end[later + 1, more]
+        configured = np.minimum(begin + seconds[later, more], done)
         both = (
             event(EventKind.CONFIGURE, tile, core, begin, configured),
-            event(EventKind.STREAM, tile, core, configured, end),
+            event(EventKind.STREAM, tile, core, configured, done),
         )
         parts.append({name: np.stack([part[name] for part in both], 1).ravel() for name in both[0]})
-    free_s[order[place]] = first_end[place] + (count[place] - 1) * period
+        np.add.at(turn, core, 1)
+    free_s[order[place]] = end[count[place] - 1, place]
     held[place] = tiles[count[place] - 1, place]
     return parts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lightloom.runtime import targets
+from lightloom.runtime.plan import Plan
 from lightloom.runtime.program import (
     BankSpec,
     HostStep,
@@ -20,6 +21,7 @@ from lightloom.runtime.targets import Target
 from lightloom.runtime.values import Ref, TensorType
 
 TYPE = TensorType("f32", ("s0", 1))
+WHOLE = Plan("weight")
 
 
 def bank(name: str, target: Target, rows: int, cols: int, groups: int = 1, skip: tuple[int, ...] = ()) -> TileBank:
@@ -43,8 +45,14 @@ def host(name: str, *sources: str) -> HostStep:
     return HostStep(name, "add.Tensor", args, (), TYPE, f"path.{name}", "a test says so")
 
 
-def program(target: Target | str, banks: list[TileBank], steps: list[Step], costs: dict[str, StepCost]) -> ProgramBody:
-    """A program on one input ``x`` whose last step is the output."""
+def program(
+    target: Target | str,
+    banks: list[TileBank],
+    steps: list[Step],
+    costs: dict[str, StepCost],
+    plan: Plan = WHOLE,
+) -> ProgramBody:
+    """A program on one input ``x`` whose last step is the output; every tile on one core, if no plan is given."""
     return ProgramBody(
         name="small",
         target=targets.get(target),
@@ -56,6 +64,7 @@ def program(target: Target | str, banks: list[TileBank], steps: list[Step], cost
         banks={item.spec.name: item for item in banks},
         costs=costs,
         example_batch=1,
+        plan=plan,
     )
 
 
