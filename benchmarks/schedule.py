@@ -34,6 +34,7 @@ from lightloom.models import zoo
 from lightloom.models.vision import torchvision_network
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.energy import energy
+from lightloom.runtime.plan import Plan
 from lightloom.runtime.program import (
     BankSpec,
     HostStep,
@@ -108,7 +109,7 @@ def program(name: str, target: Target) -> ProgramBody:
         warnings.simplefilter("ignore")
         model, inputs = network(name)
         found = compile_model(model, inputs, target, stop_after="tile")
-    return emit(found.graph, target, layer_targets={}, example_batch=2, ir={}, provenance={})
+    return emit(found.graph, target, layer_targets={}, example_batch=2, ir={}, provenance={}, plan=Plan())
 
 
 def network(name: str) -> tuple[torch.nn.Module, Any]:
