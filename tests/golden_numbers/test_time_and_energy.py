@@ -17,7 +17,7 @@ from torch import nn
 
 import lightloom as ll
 from lightloom.runtime.banks import phase_words
-from lightloom.runtime.counts import Counts, settings_per_tile
+from lightloom.runtime.counts import Counts, active_cols, active_rows, settings_per_tile
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.energy import energy, price
 from lightloom.runtime.errors import TargetError
@@ -206,13 +206,34 @@ def test_8_5_encoding_under_a_throughput_target() -> None:
         asked.with_({"encoding.sign": "differential_two_shot"})
 
 
-def test_9_1_tiles_of_a_dense_layer() -> None:
-    """4096 -> 1024 on tiles of 256 outputs by 1024 inputs: 4 row tiles by 4 column tiles.
+def test_9_1_a_dense_layer_on_256_by_1024_tiles() -> None:
+    """4096 -> 1024 on tiles of 256 outputs by 1024 inputs: 4 x 4 = 16, summed over inputs, joined over outputs.
 
-    Tiles of a target are square: the rows are counted on 256 ports, the columns on 1024.
+    Meshes of a target are square, as many outputs as inputs: a tile of the example is four 256-port tiles side by side,
+    and a 1024-port chip takes four tiles of it at once, 1 x 4 in all.
     """
-    narrow, wide = (layer(chip(ports), 1024, 4096).banks["w"].spec for ports in (256, 1024))
-    assert narrow.grid_rows * wide.grid_cols == 4 * 4
+    torch.manual_seed(0)
+    layer_ = nn.Linear(4096, 1024, bias=False)
+    target = ll.targets.get("ideal").with_({"mesh.ports": 256, "mesh.cores": 1})
+    program = ll.compile(layer_, torch.zeros(1, 4096), target)
+    (row,) = program.explain().layers
+    side_by_side = 1024 // target.mesh.ports
+    assert (row.grid, row.tiles) == ((4, 4 * side_by_side), 16 * side_by_side)
+    (bank,) = program.body.banks.values()
+    assert (
+        len(set(zip(bank.columns["row"].tolist(), (bank.columns["col"] // side_by_side).tolist(), strict=True))) == 16
+    )
+    (spec,) = layer(target.with_({"mesh.ports": 1024}), 1024, 4096).banks.values()
+    assert (spec.spec.grid_rows, spec.spec.grid_cols) == (1, 4)
+
+    x = torch.randn(2, 4096)
+    slabs = torch.stack([x * (torch.arange(4096) // 1024 == slab) for slab in range(4)])
+    parts = program.run(slabs.flatten(0, 1), ideal=True).unflatten(0, (4, 2))
+    torch.testing.assert_close(parts.sum(0), layer_(x).detach(), atol=1e-4, rtol=0)
+    for output in range(4):
+        rows = slice(256 * output, 256 * (output + 1))
+        wanted = x[:, :1024] @ layer_.weight[rows, :1024].T
+        torch.testing.assert_close(parts[0, :, rows], wanted.detach(), atol=1e-4, rtol=0)
 
 
 def test_11_5_an_energy_measurement() -> None:
@@ -235,10 +256,13 @@ def test_11_5_an_energy_measurement() -> None:
 
 
 def test_12_1_launches_of_a_layer() -> None:
-    """50 x 34 on a 16 x 16 mesh: 4 x 3 = 12 launches."""
+    """50 x 34 on a 16 x 16 mesh: 4 x 3 = 12 launches, the last ones of 2 rows or 2 columns."""
     program = compiled(chip(16), 50, 34)
     assert program.explain().layers[0].grid == (4, 3)
     assert sum(kind == "stream" for kind in program.schedule.to_dict()["kind"]) == 12
+    (bank,) = program.body.banks.values()
+    assert set(active_rows(bank)[bank.columns["row"] == 3]) == {2}
+    assert set(active_cols(bank)[bank.columns["col"] == 2]) == {2}
 
 
 @pytest.mark.parametrize(("loss", "factor"), [(6.0, 3.98), (5.0, 3.16)])
@@ -250,6 +274,9 @@ def test_12_3_loss_and_laser(loss: float, factor: float) -> None:
     assert 1 / transmission(link_budget(lossy).path_loss_db) == pytest.approx(factor, rel=2e-3)
     more = required_launch_w(lossy, bits=6) / required_launch_w(lossless, bits=6)
     assert more == pytest.approx(factor, rel=2e-3)
+    asked = {"detection.laser": "sized", "detection.required_snr_db": 40.0}
+    launched = [chip_.with_(asked).detection.launch_power_w for chip_ in (lossy, lossless)]
+    assert launched[0] / launched[1] == pytest.approx(factor, rel=2e-3)
 
 
 def test_12_5_co_design() -> None:
