@@ -13,9 +13,7 @@ from torch.nn import functional as F
 
 from .bankloop import BankTables, ChipArithmetic, ColumnRecord, forward, forward_conv2d, resolve_engine
 from .banks import assembled_matrix, bank_mesh, effective_matrices
-from .counts import Counts, active_cols, active_rows, configure_counts, stream_counts
-from .geometry import blocks, output_shape, pad, store, vector_count
-from .latency import spills
+from .geometry import blocks, output_shape, pad, store
 from .layout import leading_positions, samples_back, samples_first
 from .products import Tiler, joined, no_tiler, per_sample
 from .program import ChipStep, Conv2dGeometry, MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
@@ -166,22 +164,6 @@ class BatchedMatrices:
             engine=self.engine,
             observe=observe,
         )
-
-    def counts(self, step: MatrixStep, shape: tuple[int, ...]) -> Counts:
-        """What a matrix step does with an input of this shape: every tile configured once, every vector sent."""
-        bank = self.body.banks[step.bank]
-        spec = bank.spec
-        vectors = vector_count(shape, step.geometry)
-        if not vectors or not spec.tiles:
-            configured, streamed = Counts(), Counts()
-        else:
-            configured = configure_counts(spec, spec.tiles, from_dram=spills(self.body))
-            rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
-            streamed = stream_counts(
-                self.body.target_for(step.bank), vectors * spec.tiles, vectors * rows, vectors * cols
-            )
-        biased = 0 if step.bias is None else vectors * spec.groups * spec.rows
-        return configured + streamed + Counts(accumulations=biased)
 
     def _through_bank(
         self, index: int, step: MatrixStep, x: Tensor, bias: Tensor | None, options: RunOptions

@@ -2,9 +2,8 @@
 
 The counts of one event are in :mod:`.event_counts`, the sizes of tiles in :mod:`.occupancy`.
 
-The batched executor follows no schedule. It counts a run on cores that hold nothing, weight-stationary, with every tile
-configured once and written whole: ``Runner.counts`` of it equal those of such a schedule, and of the step executor that
-walks it, as long as the cores need no tile twice.
+The step executor counts what it does, event by event; the batched executor follows no schedule, and counts what the
+schedule of its run would have done.
 """
 
 from __future__ import annotations

@@ -12,16 +12,15 @@ from torch import Tensor
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
 from .costs_at import costs_at
-from .counts import Counts, host_counts, move_counts
+from .counts import Counts, run_counts
 from .dealing import deal
 from .device import PhotonicDevice
 from .errors import InputError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
-from .products import Tiler, no_tiler, product_counts
+from .products import Tiler, no_tiler
 from .program import MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
 from .recurrent import Recurrence, start
-from .recurrent_counts import loop_counts
 from .schedule import COLUMNS, Schedule
 from .simulator import SimulatorDevice
 from .stepper import Stepper
@@ -41,11 +40,12 @@ class Runner:
         engine: of the batched executor: ``auto``, ``fused`` (numba), ``triton`` (a GPU) or ``plain`` (torch).
         block_bytes: largest block of im2col vectors at a time.
         cache_bytes: most bytes of tables kept between runs.
-        schedule: batch size -> schedule, for the step executor; dealt to the target's cores by default.
+        schedule: batch size -> schedule, of step runs and counts; dealt as ``body.plan`` asks by default.
         chip, exact: see :class:`.batched.BatchedMatrices`; for calibration.
         tiler: makes the tiles of products of two computed values; a :class:`lightloom.Program` brings the compiler's.
 
-    ``counts`` tells what the last run did; of a batched run see :mod:`.counts`.
+    ``preloaded`` counts what the last step run put on the cores before it began, as its schedule was a warm one.
+
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Runner:
         tiler: Tiler = no_tiler,
     ) -> None:
         self.body = body
-        self.counts = Counts()
+        self._counted: Callable[[], Counts] = Counts
+        self.preloaded = Counts()
         self._block_bytes = block_bytes
         self._schedule = schedule
         self._matrices = BatchedMatrices(
@@ -74,6 +75,13 @@ class Runner:
             tiler=tiler,
         )
         self._tiler = tiler
+
+    @property
+    def counts(self) -> Counts:
+        """What the last run did: a step run event by event, a batched run as its schedule would have done it."""
+        counts = self._counted()
+        self._counted = lambda: counts
+        return counts
 
     @torch.no_grad()
     def run(
@@ -123,32 +131,32 @@ class Runner:
         return collect_outputs(body, values)
 
     def _whole_banks(self, body: ProgramBody, values: Values, options: RunOptions, progress: Progress | None) -> None:
-        counts = move_counts(body, options.samples)
         for index, step in enumerate(body.steps):
             if isinstance(step, MatrixStep):
                 x = matrix_input(body, step, values)
                 bias = None if step.bias is None else values[step.bias]
                 result = self._matrices(index, step, x, bias, options)
                 values[step.name] = declared(step, result, options.dtype)
-                counts += self._matrices.counts(step, tuple(x.shape))
             elif isinstance(step, ProductStep):
                 left, right = product_inputs(step, values)
                 result = self._matrices.product(index, step, left, right, options)
                 values[step.name] = declared(step, result, options.dtype)
-                counts += product_counts(body, step, options.samples)
             elif isinstance(step, RecurrentStep):
                 work = recurrence(body, step, values, options.dtype)
-                samples, times = work.x.shape[:2]
                 bias = None if step.bias is None else values[step.bias]
                 values[step.name] = self._matrices.recurrent(index, step, work, bias, options)
-                counts += loop_counts(body, step, times, samples)
             else:
                 values[step.name] = run_host_step(step, values)
-                counts += host_counts(body.costs[step.name], options.samples)
             values.release(reads(step))
             if progress is not None:
                 progress(index + 1, len(body.steps), step.path or step.name)
-        self.counts = counts
+        self._counted = lambda: run_counts(body, self._scheduled(body, options.samples))
+
+    def _scheduled(self, body: ProgramBody, samples: int) -> Schedule:
+        """The schedule of a run of so many samples, of the program at the sizes of its inputs."""
+        if not samples:
+            return _empty(body)
+        return deal(body, samples) if self._schedule is None else self._schedule(samples)
 
     def _step_by_step(
         self,
@@ -184,10 +192,9 @@ class Runner:
             block_bytes=self._block_bytes,
             progress=progress,
         )
-        make = self._schedule or (lambda batch: deal(body, batch))
-        schedule = make(options.samples) if options.samples else _empty(body)
-        stepper.run(schedule, values)
-        self.counts = stepper.counts
+        stepper.run(self._scheduled(body, options.samples), values)
+        counts = stepper.counts
+        self._counted, self.preloaded = lambda: counts, stepper.preloaded
 
     @staticmethod
     def _check_options(executor: str, dtype: torch.dtype, ideal: bool, observe: object) -> None:

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, LightloomError, complaint
-from .event_counts import Counts, configure_counts, host_counts, stream_counts
-from .latency import host_s, spills
-from .occupancy import active_cols, active_rows
+from .event_counts import Counts, host_counts
+from .latency import host_s
 from .program import BankSpec, ProductStep, ProgramBody, StepCost, TileBank
 from .targets.schema import Target
 
@@ -88,16 +87,3 @@ def factor_s(body: ProgramBody, step: ProductStep, batch: int) -> float:
 def factor_counts(body: ProgramBody, step: ProductStep, batch: int) -> Counts:
     """Counts of factorising the matrices of a batch."""
     return host_counts(StepCost(0, 0, body.costs[step.name].elements), batch)
-
-
-def product_counts(body: ProgramBody, step: ProductStep, batch: int) -> Counts:
-    """What a dynamic product does for a batch: every tile configured for every sample, every vector sent."""
-    bank = body.banks[step.bank]
-    vectors = body.costs[step.name].vectors
-    if not batch or not vectors:
-        return Counts()
-    rows, cols = int(active_rows(bank).sum()), int(active_cols(bank).sum())
-    sent = batch * vectors
-    streamed = stream_counts(body.target_for(step.bank), sent * bank.spec.tiles, sent * rows, sent * cols)
-    configured = configure_counts(bank.spec, batch * bank.spec.tiles, from_dram=spills(body))
-    return configured + streamed + factor_counts(body, step, batch)
