@@ -26,7 +26,8 @@ def choose(dealer: Dealer, plan: Plan, *, warm: bool = False) -> Schedule:
     body = dealer.body
     dataflow: Dataflow = "weight" if plan.dataflow == "auto" else plan.dataflow
     plans = {step.name: fixed(body, step, dataflow, dealer.batch) for step in body.matrix_steps}
-    return schedule_of(dealer, plans, warm=warm, objective=plan.objective)
+    # what is asked to be weight-stationary sends whole streams; all else might have cut them
+    return schedule_of(dealer, plans, warm=warm, objective=plan.objective, split=plan.dataflow != "weight")
 
 
 def schedule_of(
@@ -36,9 +37,11 @@ def schedule_of(
     *,
     warm: bool = False,
     objective: Objective = "latency",
+    split: bool = True,
 ) -> Schedule:
-    """The schedule of given plans, on the first ``cores`` cores or all; warm: see :func:`.dealing.deal`."""
-    return _schedule(dealer, plans, objective, *_dealt(dealer, plans, cores, warm=warm))
+    """The schedule of given plans, on the first ``cores`` cores or all; warm: see :func:`.dealing.deal`; ``split``:
+    whether its bounds hold for schedules that cut streams too, see :func:`.bounds.bounds`."""
+    return _schedule(dealer, plans, objective, split, *_dealt(dealer, plans, cores, warm=warm))
 
 
 def _dealt(
@@ -56,12 +59,13 @@ def _dealt(
 
 
 def _schedule(
-    dealer: Dealer, plans: dict[str, StepPlan], objective: Objective, dealt: Dealt, start: Start | None
+    dealer: Dealer, plans: dict[str, StepPlan], objective: Objective, split: bool, dealt: Dealt, start: Start | None
 ) -> Schedule:
     body, makespan = dealer.body, dealt.makespan_s
-    # The bounds are sums in another order: they may exceed an optimal makespan by rounding alone.
-    found = {name: min(seconds, makespan) for name, seconds in bounds(body, dealer.batch).items()}
     given: dict[str, Any] = {} if start is None else {"resident": start.resident, "turns": start.turns}
+    known = bounds(body, dealer.batch, split=split, **given)
+    # The bounds are sums in another order: they may exceed an optimal makespan by rounding alone.
+    found = {name: min(seconds, makespan) for name, seconds in known.items()}
     return Schedule(
         steps=tuple(step.name for step in body.steps),
         batch=dealer.batch,
