@@ -45,7 +45,6 @@ class Runner:
         tiler: makes the tiles of products of two computed values; a :class:`lightloom.Program` brings the compiler's.
 
     ``preloaded`` counts what the last step run put on the cores before it began, as its schedule was a warm one.
-
     """
 
     def __init__(
