@@ -11,7 +11,7 @@ import typer
 from .cli_parts import JsonOption, answer, messages, progress_bar, reported
 
 if TYPE_CHECKING:
-    from .sweep import Finished
+    from .sweep import Finished, SweepSpec
 
 
 def sweep(
@@ -35,12 +35,14 @@ def sweep(
             )
         files = write_results(wanted, found, folder, parquet=parquet)
         front = [found[place] for place in pareto(wanted, found)]
-        failed = [item for item in found if item.error]
+        failed = sum(bool(item.error) for item in found)
+        beyond = sum(not item.error and not wanted.within(item.metrics) for item in found)
         answer(
-            _front_text(wanted.objectives, front, len(found), len(failed)),
+            _front_text(wanted, found, front),
             {
                 "points": len(found),
-                "failed": len(failed),
+                "failed": failed,
+                "beyond_limits": beyond,
                 "pareto": [{**item.point.values, **item.metrics} for item in front],
                 "files": [str(path) for path in files],
             },
@@ -49,17 +51,32 @@ def sweep(
         messages.print("\n".join(f"wrote {path}" for path in files), highlight=False)
 
 
-def _front_text(objectives: tuple[str, ...], front: Sequence[Finished], points: int, failed: int) -> str:
-    """The Pareto front of a sweep as an aligned table."""
+def _front_text(spec: SweepSpec, found: Sequence[Finished], front: Sequence[Finished]) -> str:
+    """The Pareto front of a sweep as a table, numbered as in its figure, and how many points cannot be on it."""
     from .runtime.report.tables import aligned
 
-    lost = f", {failed} of them impossible (see the error column)" if failed else ""
-    head = f"{points} points{lost}; {len(front)} that no other beats in {' and '.join(objectives)}:"
+    fine = [item for item in found if not item.error]
+    inside = [item for item in fine if spec.within(item.metrics)]
+    lacking = [name for name in spec.objectives if any(name not in item.metrics for item in inside)]
+    counts = {
+        "impossible (see the error column)": len(found) - len(fine),
+        "beyond the limits": len(fine) - len(inside),
+        f"without {' or '.join(lacking)} (the target does not state what it takes)": sum(
+            not spec.counts(item.metrics) for item in inside
+        ),
+    }
+    lost = "".join(f", {count} {what}" for what, count in counts.items() if count)
+    head = f"{len(found)} points{lost}; {len(front)} that no other beats in {' and '.join(spec.objectives)}"
     if not front:
         return head
     explored = list(front[0].point.values)
+    shown = [*spec.objectives, *(name for name in spec.limits if name not in spec.objectives)]
     rows = [
-        [*(str(item.point.values[name]) for name in explored), *(f"{item.metrics[name]:.4g}" for name in objectives)]
-        for item in front
+        [
+            str(number),
+            *(str(item.point.values[name]) for name in explored),
+            *(f"{item.metrics[name]:.4g}" for name in shown),
+        ]
+        for number, item in enumerate(front, 1)
     ]
-    return f"{head}\n\n{aligned([*explored, *objectives], rows, left=0)}"
+    return f"{head}:\n\n{aligned(['#', *explored, *shown], rows, left=0)}"

@@ -34,6 +34,9 @@ LABELS: dict[str, tuple[str, Callable[[float], str] | None]] = {
 }
 """What each metric is called at an axis, and how its values are written."""
 
+FIGURES = ("pareto.svg", "pareto.png")
+"""Files of a figure."""
+
 NUMBERED = 24
 """Points of a front that are numbered; more would cover one another."""
 
@@ -41,7 +44,7 @@ NUMBERED = 24
 def figure(
     spec: SweepSpec, inside: Sequence[Finished], beyond: Sequence[Finished], front: Sequence[Finished], folder: Path
 ) -> list[Path]:
-    """Write ``pareto.svg`` and ``pareto.png``.
+    """Write the figure.
 
     Args:
         spec: A sweep of two objectives.
@@ -88,7 +91,7 @@ def figure(
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     axes.set_title(f"{spec.model} from {spec.target}: {len(inside) + len(beyond)} points", fontsize=11)
-    paths = [folder / "pareto.svg", folder / "pareto.png"]
+    paths = [folder / name for name in FIGURES]
     for path in paths:
         chart.savefig(path, dpi=150)
     return paths

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..runtime.errors import InputError, LightloomError, complaint
 from ..runtime.report.tables import csv_text
-from .figure import figure
+from .figure import FIGURES, figure
 from .run import Finished
 from .spec import MAXIMISED, SweepSpec
 
@@ -74,6 +74,8 @@ def write_results(
             path = place / "results.csv"
             path.write_text(csv_text(header, table), encoding="utf-8")
             written.append(path)
+        for name in FIGURES:
+            (place / name).unlink(missing_ok=True)  # of another front
         front = [finished[point] for point in pareto(spec, finished)]
         if len(spec.objectives) == 2 and front:
             inside = [item for item in finished if spec.counts(item.metrics)]

@@ -19,6 +19,9 @@ from .spec import SweepSpec
 GROUP = 8
 """Points that compile alike are handed out so many at a time."""
 
+ANSWER = "10s"
+"""How long a Dask scheduler may take to answer."""
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -107,7 +110,7 @@ def _cluster(address: str) -> Iterator[Workers]:
             )
         ) from error
     try:
-        client = Client(address, timeout="10s")
+        client = Client(address, timeout=ANSWER)
     except (OSError, TimeoutError, ValueError) as error:
         raise LightloomError(complaint("the Dask cluster does not answer", where=address, got=str(error))) from error
     with client:

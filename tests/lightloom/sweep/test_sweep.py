@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +15,12 @@ import lightloom as ll
 from lightloom.cli import app
 from lightloom.runtime.errors import InputError
 from lightloom.sweep import evaluate, pareto, read_spec, run_sweep
-from lightloom.sweep.evaluate import compile_key
+from lightloom.sweep.evaluate import Result, compile_key
+from lightloom.sweep.journal import Journal
 from lightloom.sweep.points import Point, grid_points, random_points
 from lightloom.sweep.results import rows, write_results
-from lightloom.sweep.run import Finished
-
-MODEL = """
-import torch
-def net():
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(12, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4)).eval()
-"""
-SPEC = """
-model = "sweep_net:net"
-target = "mzi16"
-input_shape = ["4,12"]
-objectives = ["latency_s", "energy_per_inference_j"]
-[fields]
-"mesh.ports" = [8, 16]
-"mesh.cores" = [1, 2, 4]
-"timing.window_s" = {low = 1e-9, high = 1e-8, log = true, steps = 2}
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "sweep_net.py").write_text(MODEL)
-    (tmp_path / "spec.toml").write_text(SPEC)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
+from lightloom.sweep.run import Finished, settings_of
+from lightloom.sweep.spec import SweepSpec
 
 
 def test_a_grid_takes_every_combination(folder: Path) -> None:
@@ -72,9 +43,9 @@ def test_repriced_points_equal_points_compiled_anew(folder: Path) -> None:
 
 
 def test_impossible_points_are_results_with_a_reason(folder: Path) -> None:
-    (folder / "spec.toml").write_text(
-        SPEC.replace('"mesh.ports" = [8, 16]', '"mesh.ports" = [4]\n"mesh.topology" = ["butterfly", "clements"]')
-    )
+    text = (folder / "spec.toml").read_text()
+    both = '"mesh.ports" = [4]\n"mesh.topology" = ["butterfly", "clements"]'
+    (folder / "spec.toml").write_text(text.replace('"mesh.ports" = [8, 16]', both))
     spec = read_spec(folder / "spec.toml")
     found = run_sweep(spec, folder / "out")
     failed = [item for item in found if item.error]
@@ -85,43 +56,34 @@ def test_impossible_points_are_results_with_a_reason(folder: Path) -> None:
     assert sum(bool(row[-1]) for row in table) == len(failed)
 
 
-def test_a_killed_sweep_goes_on_without_losing_or_repeating_a_point(folder: Path) -> None:
-    spec_file = folder / "spec.toml"
-    spec_file.write_text(SPEC.replace("[1, 2, 4]", "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]"))
-    journal = folder / "spec.sweep" / "journal.jsonl"
-    command = [sys.executable, "-P", "-m", "lightloom.cli", "sweep", str(spec_file)]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    for _ in range(1200):
-        if journal.exists() and len(journal.read_text().splitlines()) > 5:
-            break
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    before = journal.read_text()
-    whole = before.rpartition("\n")[0].splitlines()
-    assert len(whole) > 5
-    with journal.open("a") as file:
-        file.write('{"point": "torn')
-    found = run_sweep(read_spec(spec_file), folder / "spec.sweep")
-    lines = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert journal.read_text().startswith("\n".join(whole))
-    names = [line["point"] for line in lines[1:]]
-    assert len(names) == len(set(names)) == len(found) == 48
-    assert {item.point.key for item in found} == set(names)
-
-
-def test_processes_and_one_process_agree(folder: Path) -> None:
+def test_each_point_is_on_disk_before_the_next_begins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read_spec(folder / "spec.toml")
+    journal = folder / "out" / "journal.jsonl"
+    lines: list[int] = []
+
+    def counted(spec: SweepSpec, point: Point) -> Result:
+        lines.append(len(journal.read_text().splitlines()))
+        return evaluate(spec, point)
+
+    monkeypatch.setattr("lightloom.sweep.workers.evaluate", counted)
     seen: list[tuple[int, int]] = []
-    alone = run_sweep(spec, folder / "a", progress=lambda done, total: seen.append((done, total)))
-    many = run_sweep(spec, folder / "b", jobs=2)
-    assert [item.metrics for item in alone] == [item.metrics for item in many]
-    assert seen[0] == (0, 12)
-    assert seen[-1] == (12, 12)
+    run_sweep(spec, folder / "out", progress=lambda done, total: seen.append((done, total)))
+    assert lines == list(range(1, 13))
+    assert seen == [(done, 12) for done in range(13)]
+
+
+def test_a_folder_is_swept_by_one_process_at_a_time(folder: Path) -> None:
+    pytest.importorskip("fcntl", reason="file locks are not portable")
+    spec = read_spec(folder / "spec.toml")
+    journal = Journal(folder / "out" / "journal.jsonl", settings_of(spec))
+    with pytest.raises(InputError, match="another sweep is at work"):
+        run_sweep(spec, folder / "out")
+    journal.close()
+    assert len(run_sweep(spec, folder / "out")) == 12
 
 
 def test_random_points_are_reproducible_and_inside(folder: Path) -> None:
-    (folder / "spec.toml").write_text('method = "random"\npoints = 30\nseed = 3\n' + SPEC)
+    (folder / "spec.toml").write_text('method = "random"\npoints = 30\nseed = 3\n' + (folder / "spec.toml").read_text())
     spec = read_spec(folder / "spec.toml")
     points = random_points(spec)
     assert [p.key for p in points] == [p.key for p in random_points(spec)]
@@ -131,7 +93,7 @@ def test_random_points_are_reproducible_and_inside(folder: Path) -> None:
 
 def test_bayes_learns_from_the_journal(folder: Path) -> None:
     pytest.importorskip("optuna", reason="optuna is in the sweep extra")
-    (folder / "spec.toml").write_text('method = "bayes"\npoints = 6\n' + SPEC)
+    (folder / "spec.toml").write_text('method = "bayes"\npoints = 6\n' + (folder / "spec.toml").read_text())
     spec = read_spec(folder / "spec.toml")
     first = run_sweep(spec, folder / "out")
     assert len({item.point.key for item in first}) == 6
@@ -142,7 +104,6 @@ def test_bayes_learns_from_the_journal(folder: Path) -> None:
 
 def test_accuracy_is_measured_on_the_chip(folder: Path) -> None:
     x = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
-    sys.path.insert(0, str(folder))
     import sweep_net
 
     labels = sweep_net.net()(torch.from_numpy(x)).argmax(1).numpy()
@@ -176,6 +137,105 @@ def test_the_front_holds_what_nothing_beats(folder: Path) -> None:
     assert front == {tuple(values[i]) for i in range(60) if not beaten[i]}
 
 
+def test_a_front_in_three_dimensions(folder: Path) -> None:
+    spec = read_spec(folder / "spec.toml").model_copy(update={"objectives": ("latency_s", "power_w", "tops")})
+    rng = np.random.default_rng(2)
+    values = rng.integers(0, 6, (80, 3)).astype(float)
+    found = [
+        Finished(Point({"mesh.cores": i}, {}), dict(zip(spec.objectives, row.tolist(), strict=True)), "")
+        for i, row in enumerate(values)
+    ]
+    signed = values * [1, 1, -1]
+    beaten = [any((v <= w).all() and (v < w).any() for v in signed) for w in signed]
+    front = {tuple(values[i]) for i in pareto(spec, found)}
+    assert front == {tuple(values[i]) for i in range(80) if not beaten[i]}
+
+
+def test_points_beyond_limits_are_kept_and_stay_off_the_front(folder: Path) -> None:
+    spec = read_spec(folder / "spec.toml")
+    spec = spec.model_copy(update={"fields": {"mesh.cores": (0, 1, 2)}, "limits": {"latency_s": 2.5}})
+    found = _finished((3, 1), (1, 3), (2, 2))
+    assert pareto(spec, found) == [1, 2]
+    header, table = rows(spec, found)
+    assert [row[header.index("feasible")] for row in table] == [False, True, True]
+    more = spec.model_copy(update={"limits": {"tops": 2.0}})
+    metrics = [{**item.metrics, **({"tops": n} if n else {})} for n, item in enumerate(found)]
+    found = [Finished(item.point, own, "") for item, own in zip(found, metrics, strict=True)]
+    assert pareto(more, found) == [2]  # TOPS: at least so many; unknown is not enough
+    write_results(spec, found, folder)
+    assert (folder / "pareto.svg").exists()
+    write_results(spec.model_copy(update={"limits": {"latency_s": 0.5}}), found, folder)
+    assert not (folder / "pareto.svg").exists()
+
+
+def test_limits_and_objectives_of_a_grid_may_change_later(folder: Path) -> None:
+    text = (folder / "spec.toml").read_text()
+    found = run_sweep(read_spec(folder / "spec.toml"), folder / "out")
+    (folder / "spec.toml").write_text(text.replace("latency_s", "power_w") + "[limits]\nlatency_s = 1e-6\n")
+    again = run_sweep(read_spec(folder / "spec.toml"), folder / "out", progress=_nothing_left)
+    assert [item.metrics for item in again] == [item.metrics for item in found]
+
+
+def _nothing_left(done: int, total: int) -> None:
+    assert done == total
+
+
+class TestOptions:
+    PLANS = '[options]\ndataflow = ["weight", "auto"]\nobjective = ["latency", "edp"]\nfewer_moves = [false, true]\n'
+
+    @pytest.fixture
+    def compiles(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """Targets that a sweep compiled for."""
+        seen: list[Any] = []
+        real = ll.compile
+
+        def counted(model: Any, example: Any, target: Any, **options: Any) -> ll.Program:
+            seen.append(target)
+            return real(model, example, target, **options)
+
+        monkeypatch.setattr(ll, "compile", counted)
+        return seen
+
+    def test_plans_are_priced_without_compiling_and_equal_to_compiling(self, folder: Path, compiles: list[Any]) -> None:
+        text = (folder / "spec.toml").read_text() + self.PLANS
+        text = text.replace("[8, 16]", "[8]").replace("[fields]", '[fields]\n"mesh.writes" = ["changed"]')
+        (folder / "spec.toml").write_text(text.replace("[1, 2, 4]", "[1, 2]"))
+        spec = read_spec(folder / "spec.toml")
+        found = run_sweep(spec, folder / "out")
+        assert len(found) == 32
+        assert len(compiles) == 1
+        import sweep_net
+
+        model = sweep_net.net()
+        for item in found[::5]:
+            chip = ll.targets.get("mzi16").with_(dict(item.point.fields))
+            program = ll.compile(model, torch.zeros(4, 12), chip, **item.point.options)
+            assert item.metrics["latency_s"] == program.schedule.makespan_s
+            assert item.metrics["amortised_energy_j"] == program.energy.amortised_j
+
+    def test_fields_that_an_override_sets_compile_anew(self, folder: Path, compiles: list[Any]) -> None:
+        text = (folder / "spec.toml").read_text().replace("[8, 16]", "[8]")
+        text = text.replace("[1, 2, 4]", '[1, 2]\n"encoding.dac_bits" = [4, 6]')
+        text += '[options]\noverrides = [{"0" = {"encoding.dac_bits" = 8}}]\n'
+        (folder / "spec.toml").write_text(text)
+        found = run_sweep(read_spec(folder / "spec.toml"), folder / "out")
+        assert len(found) == 8
+        assert not any(item.error for item in found)
+        assert len(compiles) == 2
+
+    def test_a_loom_file_takes_plans(self, folder: Path, compiles: list[Any]) -> None:
+        import sweep_net
+
+        ll.compile(sweep_net.net(), torch.zeros(4, 12), "mzi16").save(folder / "net.loom")
+        compiles.clear()
+        text = (folder / "spec.toml").read_text().replace("sweep_net:net", "net.loom") + self.PLANS
+        (folder / "spec.toml").write_text(text.replace('"mesh.ports" = [8, 16]\n', ""))
+        found = run_sweep(read_spec(folder / "spec.toml"), folder / "out")
+        assert len(found) == 48
+        assert not any(item.error for item in found)
+        assert not compiles
+
+
 def test_results_are_files_to_work_with(folder: Path) -> None:
     spec = read_spec(folder / "spec.toml")
     found = run_sweep(spec, folder / "out")
@@ -202,19 +262,39 @@ def test_the_command_prints_the_front_and_goes_on(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("old", "new", "message"),
     [
-        ("model = ", "cannot be read"),
-        (SPEC.replace("mesh.ports", "mesh.prots"), "mesh.ports"),
-        (SPEC.replace("latency_s", "speed"), "no metric 'speed'"),
-        (SPEC.replace("low = 1e-9", "low = 1"), "low must be below high"),
-        (SPEC.replace('"mesh.cores" = [1, 2, 4]', '"mesh.cores" = []'), "no value to take"),
-        ('model = "a:b"\n', "nothing to explore"),
-        ("colour = 3\n" + SPEC, "colour"),
-        ('model = "x.loom"\n[options]\nexclude = [[]]\n', "compiled already"),
+        ('"sweep_net:net"', "", "cannot be read"),
+        ("mesh.ports", "mesh.prots", "mesh.ports"),
+        ("latency_s", "speed", "no metric 'speed'"),
+        ('"latency_s", ', '"latency_s", "latency_s", ', "each once"),
+        ("low = 1e-9", "low = 1", "low must be below high"),
+        ('"mesh.cores" = [1, 2, 4]', '"mesh.cores" = []', "no value to take"),
+        ("[fields]", "colour = 3\n[fields]", "colour"),
+        ("[fields]", "[limits]\nspeed = 3\n[fields]", "no metric 'speed'"),
+        ("[fields]", "[limits]\naccuracy = 0.9\n[fields]", r"which \[accuracy\]"),
+        ("[fields]", "[limits]\npower_w = nan\n[fields]", "finite number"),
+        ("[fields]", "[options]\npace = [3]\n[fields]", "no compile option 'pace'"),
+        ("[fields]", '[options]\ndataflow = ["sideways"]\n[fields]', "'sideways' is none of 'auto', 'weight'"),
+        ("[fields]", "[options]\nfewer_moves = [1.5]\n[fields]", "1.5 is none of False, True"),
+        ("[fields]", '[options]\noverrides = ["fc"]\n[fields]', "no table of tables"),
     ],
 )
-def test_impossible_sweeps_are_refused(folder: Path, text: str, message: str) -> None:
+def test_impossible_sweeps_are_refused(folder: Path, old: str, new: str, message: str) -> None:
+    text = (folder / "spec.toml").read_text()
+    (folder / "bad.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        read_spec(folder / "bad.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('model = "a:b"\n', "nothing to explore"),
+        ('model = "x.loom"\n[options]\nexclude = [[]]\ndataflow = ["auto"]\n', "leave exclude out"),
+    ],
+)
+def test_sweeps_of_nothing_are_refused(folder: Path, text: str, message: str) -> None:
     (folder / "bad.toml").write_text(text)
     with pytest.raises(InputError, match=message):
         read_spec(folder / "bad.toml")
@@ -222,19 +302,9 @@ def test_impossible_sweeps_are_refused(folder: Path, text: str, message: str) ->
 
 def test_a_folder_of_another_sweep_is_refused(folder: Path) -> None:
     run_sweep(read_spec(folder / "spec.toml"), folder / "out")
-    (folder / "other.toml").write_text(SPEC.replace("4,12", "2,12"))
+    (folder / "other.toml").write_text((folder / "spec.toml").read_text().replace("4,12", "2,12"))
     with pytest.raises(InputError, match=r"another sweep.*input_shape"):
         run_sweep(read_spec(folder / "other.toml"), folder / "out")
     (folder / "out" / "journal.jsonl").write_text("{not json}\n")
     with pytest.raises(InputError, match="line 1"):
         run_sweep(read_spec(folder / "spec.toml"), folder / "out")
-
-
-def test_dask_runs_the_points(folder: Path) -> None:
-    distributed = pytest.importorskip("distributed", reason="distributed is in the sweep extra")
-    spec: Any = read_spec(folder / "spec.toml")
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
-        found = run_sweep(spec, folder / "dask", dask=cluster.scheduler_address)
-    assert [item.metrics for item in found] == [item.metrics for item in run_sweep(spec, folder / "plain")]
