@@ -1,15 +1,30 @@
 """Chip descriptions: the presets, and targets of one's own from TOML or Python."""
 
+from .links import linked, links
 from .registry import get
 from .registry import names as list
-from .schema import DetectionSpec, EncodingSpec, EnergySpec, MeshSpec, Provenance, Target, TimingSpec
+from .schema import (
+    AreaSpec,
+    DetectionSpec,
+    EncodingSpec,
+    EnergySpec,
+    LinkSpec,
+    MemorySpec,
+    MeshSpec,
+    Provenance,
+    Target,
+    TimingSpec,
+)
 from .toml import dump_target, parse_target, write_target
 from .toml import read_target as from_toml
 
 __all__ = [
+    "AreaSpec",
     "DetectionSpec",
     "EncodingSpec",
     "EnergySpec",
+    "LinkSpec",
+    "MemorySpec",
     "MeshSpec",
     "Provenance",
     "Target",
@@ -17,6 +32,8 @@ __all__ = [
     "dump_target",
     "from_toml",
     "get",
+    "linked",
+    "links",
     "list",
     "parse_target",
     "write_target",

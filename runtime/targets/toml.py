@@ -51,7 +51,7 @@ def parse_target(text: str, name: str = "target") -> Target:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TargetError(complaint(f"{name} is not valid TOML", got=error)) from error
-    data, provenance, faults = _split(document)
+    data, provenance, faults = split_numbers(document)
     stated = provenance.get(FIELD)
     if stated and data["detection"].get("laser") == "sized" and not stated["source"].startswith(COMPUTED):
         faults.append(overruled(data["detection"]["launch_power_w"]))
@@ -74,8 +74,8 @@ def parse_target(text: str, name: str = "target") -> Target:
     return Target.model_validate({**data, "provenance": {**provenance, **defaults}})
 
 
-def _split(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Values, provenance and faults of a TOML document."""
+def split_numbers(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
+    """Values in SI units, provenance and faults of a TOML document with some of a target's tables."""
     known = field_names(Target)
     data: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
