@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .bounds import bounds, naive_s
 from .dealer import Dealer, Dealt, Start
-from .errors import TargetError, complaint
+from .options import configure_share_s, fixed, options
 from .plan import Dataflow, Objective, Plan, StepPlan
-from .program import BankSpec, MatrixStep, ProgramBody
 from .schedule import Schedule
-from .widths import HOST_BYTES, number_bytes
 
 RUNS = 4
 """Runs after which a warm schedule is taken as it is, where what the cores hold still changes."""
+
+
+WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Prices of a configuration, in the time that it takes of the cores, at which steps trade copies for time."""
 
 
 def choose(dealer: Dealer, plan: Plan, *, warm: bool = False) -> Schedule:
@@ -26,8 +29,40 @@ def choose(dealer: Dealer, plan: Plan, *, warm: bool = False) -> Schedule:
     body = dealer.body
     dataflow: Dataflow = "weight" if plan.dataflow == "auto" else plan.dataflow
     plans = {step.name: fixed(body, step, dataflow, dealer.batch) for step in body.matrix_steps}
-    # what is asked to be weight-stationary sends whole streams; all else might have cut them
-    return schedule_of(dealer, plans, warm=warm, objective=plan.objective, split=plan.dataflow != "weight")
+    found = Candidate(plans, *_dealt(dealer, plans, warm=warm))
+    if plan.dataflow == "auto":
+        found = best(dealer, found, plan.objective, warm=warm)
+    return _schedule(dealer, found, plan)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Plans of all matrix steps, and the run dealt by them, from what it found on the cores (None: nothing)."""
+
+    plans: dict[str, StepPlan]
+    dealt: Dealt
+    start: Start | None
+
+
+def best(dealer: Dealer, plain: Candidate, objective: Objective, *, warm: bool) -> Candidate:
+    """The best candidate by an objective; ``plain`` if none is better."""
+    body = dealer.body
+    found = {step.name: options(body, step, dealer.batch) for step in body.matrix_steps}
+    share = configure_share_s(body)
+    seen = [plain.plans]
+    winner = plain
+    for weight in WEIGHTS:
+        plans = {
+            name: min(own, key=lambda option: option.stream_s + weight * share * option.configures).plan
+            for name, own in found.items()
+        }
+        if plans in seen:
+            continue
+        seen.append(plans)
+        candidate = Candidate(plans, *_dealt(dealer, plans, warm=warm))
+        if candidate.dealt.makespan_s < winner.dealt.makespan_s:
+            winner = candidate
+    return winner
 
 
 def schedule_of(
@@ -58,70 +93,26 @@ def _dealt(
     return found, start
 
 
-def _schedule(
-    dealer: Dealer, plans: dict[str, StepPlan], objective: Objective, split: bool, dealt: Dealt, start: Start | None
-) -> Schedule:
-    body, makespan = dealer.body, dealt.makespan_s
-    given: dict[str, Any] = {} if start is None else {"resident": start.resident, "turns": start.turns}
-    known = bounds(body, dealer.batch, split=split, **given)
+def _schedule(dealer: Dealer, found: Candidate, plan: Plan) -> Schedule:
+    """The schedule of a candidate, its bounds beside it."""
+    body, makespan = dealer.body, found.dealt.makespan_s
+    given: dict[str, Any] = {}
+    if found.start is not None:
+        given = {"resident": found.start.resident, "turns": found.start.turns}
+    whole = plan.dataflow == "weight"
+    limits = bounds(body, dealer.batch, split=not whole, **given)
     # The bounds are sums in another order: they may exceed an optimal makespan by rounding alone.
-    found = {name: min(seconds, makespan) for name, seconds in known.items()}
+    limits = {name: min(seconds, makespan) for name, seconds in limits.items()}
     return Schedule(
         steps=tuple(step.name for step in body.steps),
         batch=dealer.batch,
         makespan_s=makespan,
-        lower_bound_s=max(found.values()),
-        bounds=found,
+        lower_bound_s=max(limits.values()),
+        bounds=limits,
         naive_s=naive_s(body, dealer.batch),
         buffers=body.target.mesh.buffers,
-        plans=plans,
-        objective=objective,
+        plans=found.plans,
+        objective=plan.objective,
         **given,
-        **dealt.table(),
+        **found.dealt.table(),
     )
-
-
-def fixed(body: ProgramBody, step: MatrixStep, dataflow: Dataflow, batch: int) -> StepPlan:
-    """A step's plan in a dataflow that is asked for: as few blocks as there can be.
-
-    Raises: TargetError where the memory beside a core holds no vector.
-    """
-    vectors = max(batch * body.costs[step.name].vectors, 1)
-    block = largest_block(body, step, dataflow)
-    if block == 0:
-        need, got, name = _needed(body, step, dataflow), _capacity(body, dataflow), _FIELDS[dataflow]
-        raise TargetError(
-            complaint(
-                f"the {dataflow}-stationary dataflow needs {_WHAT[dataflow]} beside each core",
-                where=step.path or step.name,
-                got=f"memory.{name} = {got}" if got is not None else f"no memory.{name}",
-                allowed=f"memory.{name} of {need} bytes or more, for one vector",
-                next_step=f"raise memory.{name}, or take dataflow 'weight' or 'auto'",
-            )
-        )
-    return StepPlan(dataflow, vectors if block is None else min(block, vectors))
-
-
-_FIELDS = {"output": "accumulator_bytes", "input": "input_buffer_bytes"}
-_WHAT = {"output": "accumulators", "input": "an input buffer"}
-
-
-def largest_block(body: ProgramBody, step: MatrixStep, dataflow: Dataflow) -> int | None:
-    """Vectors that the memory beside a core holds in a dataflow: None where there is no limit."""
-    if dataflow == "weight":
-        return None
-    capacity = _capacity(body, dataflow)
-    return 0 if capacity is None else capacity // max(_needed(body, step, dataflow), 1)
-
-
-def _capacity(body: ProgramBody, dataflow: Dataflow) -> int | None:
-    memory = body.target.memory
-    return memory.accumulator_bytes if dataflow == "output" else memory.input_buffer_bytes
-
-
-def _needed(body: ProgramBody, step: MatrixStep, dataflow: Dataflow) -> int:
-    """Bytes of one vector: its sums of a full tile, or its part for one."""
-    spec: BankSpec = body.banks[step.bank].spec
-    if dataflow == "output":
-        return min(spec.ports, spec.rows) * HOST_BYTES
-    return min(spec.ports, spec.cols) * number_bytes(body.target_for(step.bank).encoding.dac_bits)

@@ -14,8 +14,9 @@ from lightloom.runtime import targets
 from lightloom.runtime.dealer import Dealer
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.errors import TargetError
+from lightloom.runtime.options import fixed
 from lightloom.runtime.plan import DATAFLOWS, Plan, StepPlan
-from lightloom.runtime.planning import fixed, schedule_of
+from lightloom.runtime.planning import schedule_of
 from lightloom.runtime.program import ProgramBody, StepCost
 from lightloom.runtime.schedule import EventKind, Schedule
 
