@@ -14,6 +14,7 @@ from ..compiler.settling import fewer_moves
 from ..modelspec import example_inputs, load_model, read_array
 from ..program import Program, load
 from ..runtime import targets
+from ..runtime.area import area
 from ..runtime.energy import energy
 from ..runtime.errors import InputError, LightloomError, complaint
 from ..runtime.targets import Target
@@ -80,6 +81,7 @@ def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
     program = _program(spec, point)
     schedule = program.schedule_for(spec.batch or program.body.example_batch)
     priced = energy(program.body, schedule)
+    takes = area(program.target)
     banks = [bank.spec for bank in program.body.banks.values()]
     tiles = sum(bank.tiles for bank in banks)
     found = {
@@ -88,10 +90,17 @@ def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
         "energy_per_inference_j": priced.per_inference_j,
         "amortised_energy_j": priced.amortised_j,
         "energy_per_mac_j": priced.per_mac_j,
+        "edp_js": priced.total_j * schedule.makespan_s,
         "power_w": priced.average_power_w,
+        "peak_power_w": takes.power_w,
+        "tops": 1e-12 * priced.ops_per_s,
+        "tops_per_w": 1e-12 * priced.ops_per_j,
         "tiles": float(tiles),
         "utilization": sum(bank.weights for bank in banks) / (tiles * program.target.mesh.ports**2) if tiles else 0.0,
     }
+    if takes.total_m2:
+        found["area_m2"] = takes.total_m2
+        found["tops_per_mm2"] = found["tops"] / (1e6 * takes.total_m2)
     if spec.accuracy is not None:
         found["accuracy"] = _accuracy(spec, spec.accuracy, program)
     return found
