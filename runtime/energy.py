@@ -220,8 +220,13 @@ def _by_step(schedule: Schedule, values: np.ndarray) -> list[float]:
 
 
 def _stays(body: ProgramBody, schedule: Schedule) -> bool:
-    """Whether the next run finds every setting in place: no buffer is set twice, and none with what data decide."""
+    """Whether the next run finds every setting in place: no buffer is set twice, and none with what data decide.
+
+    A run that begins on what an earlier one left does so if it sets nothing.
+    """
     sets = schedule.kind == EventKind.CONFIGURE
+    if schedule.warm:
+        return not sets.any()
     decided = [isinstance(step, ProductStep) for step in body.steps]
     if np.array(decided, bool)[schedule.step[sets]].any():
         return False
