@@ -49,9 +49,9 @@ def product(schedule: Schedule, body: ProgramBody, step: ProductStep, events: np
     tiles = schedule.batch * body.banks[step.bank].spec.tiles if vectors else 0
     kinds = schedule.kind[events]
     faults: list[str] = []
-    for kind in (EventKind.CONFIGURE, EventKind.STREAM):
+    for kind, done in ((EventKind.CONFIGURE, "configured"), (EventKind.STREAM, "streamed")):
         if not np.array_equal(np.sort(schedule.tile[events[kinds == kind]]), np.arange(tiles)):
-            what = f"tiles of a product that are not {kind.name.lower()}d once each"
+            what = f"tiles of a product that are not {done} once each"
             faults.append(complaint(what, where=step.name, allowed=f"tiles 0 to {tiles - 1}" if tiles else "none"))
     factors = events[kinds == EventKind.HOST]
     streams = events[kinds == EventKind.STREAM]
