@@ -5,7 +5,7 @@ import pytest
 from lightloom.runtime import targets
 from lightloom.runtime.energy import peak_power
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.latency import peak_ops_per_s
+from lightloom.runtime.latency import peak_ops_per_s, stream_s, tile_setting_bytes
 from lightloom.runtime.targets import Target
 from lightloom.runtime.targets.edit import numbers
 from lightloom.runtime.targets.toml import DEFAULT_SOURCE
@@ -67,6 +67,32 @@ def test_mzi16_differs_from_mzi64_in_size_alone():
     assert (small.mesh.ports, large.mesh.ports) == (16, 64)
     assert small.energy == large.energy
     assert small.timing == large.timing
+    assert small.memory == large.memory
+    assert small.area == large.area
+
+
+@pytest.mark.parametrize("name", ["mzi16", "mzi64"])
+def test_the_memories_of_the_mzi_chips_hold_nothing_up(name):
+    """Streams take their windows and no more; settings arrive from DRAM faster than heaters settle, on 64 cores too."""
+    target = targets.get(name).with_({"mesh.cores": 64})
+    timing = target.timing
+    assert stream_s(target, 1000) == pytest.approx(timing.pipeline_latency_s + 1000 * timing.window_s)
+    settings = tile_setting_bytes(target) * target.mesh.cores
+    assert settings / target.memory.dram_bytes_per_s < timing.reconfigure_s
+
+
+@pytest.mark.parametrize("name", ["mzi16", "mzi64"])
+def test_the_mzi_chips_take_every_dataflow(name):
+    memory, ports = targets.get(name).memory, targets.get(name).mesh.ports
+    assert memory.accumulator_bytes // (4 * ports) >= 100  # vectors
+    assert memory.input_buffer_bytes // ports >= 100
+
+
+def test_a_session_updates_faster_than_it_configures():
+    target = targets.get("quandela_session")
+    assert (target.timing.reconfigure_s, target.timing.update_s) == (1.0, 20e-3)
+    assert target.timing.update_s == target.timing.encode_s
+    assert target.link == targets.linked(target, "nvqlink").link
 
 
 def test_an_unknown_preset_names_the_close_ones():
