@@ -8,10 +8,10 @@ with device.reserve() as session:
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
 
 from .runtime import targets
 from .runtime.device import PhotonicDevice
+from .runtime.errors import DeviceError, complaint
 from .runtime.remote.lease import Lease
 from .runtime.sessions import Session
 from .runtime.targets import Target
@@ -82,8 +82,11 @@ def connect(address: str, *, timeout_s: float = 10.0) -> Device:
 
     driver = RemoteDevice(address, timeout_s)
     try:
-        status: dict[str, Any] = driver.status()
+        target = driver.target()
+        cores = driver.status().get("cores") if target is None else target.mesh.cores
+        if not isinstance(cores, int):
+            raise DeviceError(complaint("the server does not say how many cores the device has", where=address))
     except BaseException:
         driver.close()
         raise
-    return Device(driver, int(status["cores"]), lease_s=None)
+    return Device(driver, cores, lease_s=None, target=target)

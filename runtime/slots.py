@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Slot = tuple[int, int]
 """A core and one of its buffers, counted from 0."""
 
-MOST_SHARE = 0.5
-"""A setting with more changes than this share is another tile's, not a newer version of this one."""
+NEWER_RAD = np.pi / 4
+"""Settings further apart than this, on average of those that differ, are of other weights, not of a newer version of
+the same ones. Unrelated weights are 1 rad apart and more; after a training step phases jump too, where two singular
+values come close, but not most of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,9 +118,9 @@ class Slots:
             if comparable(self._held[slot].request, request)
         ]
         if changes:
-            slot, least = min(changes, key=lambda item: len(item[1].at))
-            if least.share <= MOST_SHARE:
-                return slot, least
+            slot, nearest = min(changes, key=lambda item: item[1].mean_rad)
+            if nearest.mean_rad <= NEWER_RAD:
+                return slot, nearest
         for free in (self._empty, self._idle):
             if free:
                 return (wanted if wanted in free else next(iter(free))), None

@@ -23,18 +23,14 @@ class Change:
 
     ``at`` uint32 (K,): settings to write, ascending; ``codes`` uint32 (K,): what to write there; ``realised``: the
     configuration that the buffer then holds; ``left_rad`` float64 (settings,): how far each setting stays from what was
-    asked for.
+    asked for; ``mean_rad``: how far apart those settings were on average that were not equal, 0 where all were.
     """
 
     at: np.ndarray
     codes: np.ndarray
     realised: ConfigureRequest
     left_rad: np.ndarray
-
-    @property
-    def share(self) -> float:
-        """Share of the settings that are written."""
-        return len(self.at) / max(len(self.left_rad), 1)
+    mean_rad: float
 
 
 def settings(request: ConfigureRequest) -> np.ndarray:
@@ -57,12 +53,13 @@ def change(held: ConfigureRequest, wanted: ConfigureRequest, threshold_rad: floa
     """
     old, new = settings(held), settings(wanted)
     apart = _apart_rad(old, new, len(held.left) + len(held.right), held.phase_bits, held.attenuator_bits)
+    mean_rad = float(apart.sum() / max(np.count_nonzero(apart), 1))
     at = np.flatnonzero(apart > threshold_rad).astype(np.uint32)
     codes = new[at]
     apart[at] = 0.0
     placed = old.copy()
     placed[at] = codes
-    return Change(at, codes, _with_settings(wanted, placed), apart)
+    return Change(at, codes, _with_settings(wanted, placed), apart, mean_rad)
 
 
 def updated(held: ConfigureRequest, update: UpdateRequest) -> ConfigureRequest:

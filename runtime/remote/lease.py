@@ -75,6 +75,11 @@ class Lease:
             self.usage.reservations += 1
             return self._holder
 
+    def holds(self, token: str) -> bool:
+        """Whether a token is that of the reservation."""
+        with self._lock:
+            return bool(token) and token == self._holder
+
     def renew(self, token: str) -> None:
         """A sign of life of the holder. Raises DeviceError for a token that does not hold the device (any more)."""
         with self._lock:

@@ -16,8 +16,9 @@ import numpy as np
 from ..errors import DeviceError, complaint
 
 VERSION = 1
-DTYPES = ("<f4", "<f8", "<u4", "<i4", "<i8", "|u1")
-MAX_ARRAYS, MAX_BYTES = 16, 1 << 30
+DTYPES = ("<f4", "<f8", "<u4", "<i4", "<i8", "|u1", "|i1", "<u2", "<i2")
+MAX_ARRAYS, MAX_BYTES, MAX_HEAD = 16, 1 << 28, 1 << 20
+"""Arrays of a message; bytes of each, and of its JSON frame. Whoever sends more is cut off."""
 ERROR = "error"
 """Kind of an answer that refuses; ``fields`` hold ``message``."""
 
@@ -33,16 +34,28 @@ class Message:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def pack(message: Message) -> list[bytes]:
-    """The frames of a message. Arrays keep their dtype; it must be one of :data:`DTYPES`."""
+Frame = bytes | memoryview
+
+
+def pack(message: Message) -> list[Frame]:
+    """The frames of a message. Arrays keep their dtype and are not copied.
+
+    Raises:
+        DeviceError: an array of another type than :data:`DTYPES`, or larger than the other side takes.
+    """
     table: list[list[Any]] = []
-    frames: list[bytes] = []
+    frames: list[Frame] = []
     for name, array in message.arrays.items():
         plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
         if plain.dtype.str not in DTYPES:
             raise DeviceError(complaint("no such array on the wire", where=name, got=str(array.dtype)))
+        if plain.nbytes > MAX_BYTES:
+            raise DeviceError(
+                complaint("an array is too large for one message", where=name, got=f"{plain.nbytes} bytes",
+                          allowed=f"up to {MAX_BYTES}", next_step="run a smaller batch")
+            )  # fmt: skip
         table.append([name, plain.dtype.str, list(plain.shape)])
-        frames.append(plain.tobytes())
+        frames.append(plain.reshape(-1).view(np.uint8).data if plain.size else b"")
     head = {
         "version": VERSION,
         "kind": message.kind,
@@ -54,14 +67,21 @@ def pack(message: Message) -> list[bytes]:
     return [json.dumps(head, separators=(",", ":")).encode(), *frames]
 
 
-def unpack(frames: Sequence[bytes]) -> Message:
+def size(frames: Sequence[Frame]) -> int:
+    """Bytes of a message."""
+    return sum(map(len, frames))
+
+
+def unpack(frames: Sequence[Frame]) -> Message:
     """The message in some frames.
 
     Raises:
         DeviceError: another version, or frames that are no message.
     """
     try:
-        head = json.loads(frames[0])
+        if len(frames[0]) > MAX_HEAD:
+            raise ValueError(f"{len(frames[0])} bytes of fields")
+        head = json.loads(bytes(frames[0]))
         if head["version"] != VERSION:
             raise DeviceError(
                 complaint("the other side speaks another version", got=head["version"], allowed=str(VERSION))
@@ -85,7 +105,7 @@ def unpack(frames: Sequence[bytes]) -> Message:
     return Message(kind, number, session, fields, arrays)
 
 
-def _array(frame: bytes, dtype: str, shape: list[int]) -> np.ndarray:
+def _array(frame: Frame, dtype: str, shape: list[int]) -> np.ndarray:
     if dtype not in DTYPES or not all(isinstance(size, int) and size >= 0 for size in shape):
         raise ValueError(f"an array of {dtype} {shape}")
     wanted = math.prod(shape) * np.dtype(dtype).itemsize

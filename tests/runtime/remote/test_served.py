@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +17,6 @@ import torch
 
 import lightloom as ll
 from lightloom.models import MLP
-from lightloom.runtime.device import ConfigureRequest, ConfigureResponse, Header, StreamRequest, StreamResponse
-from lightloom.runtime.device import statistics as detector_statistics
 from lightloom.runtime.errors import DeviceError
 from lightloom.runtime.simulator import SimulatorDevice
 
@@ -32,53 +28,9 @@ from lightloom.runtime.remote.link import Link
 from lightloom.runtime.remote.server import DeviceServer
 from lightloom.runtime.remote.wire import Message, pack, unpack
 
+from .echo import Echo
+
 CONTENDER = Path(__file__).with_name("contender.py")
-
-
-class Echo:
-    """A device that reads back the codes it was sent, and notices when two reservations overlap."""
-
-    def __init__(self) -> None:
-        self.reserved = 0
-        self.overlaps = 0
-        self.windows: dict[int, StreamRequest] = {}
-
-    def reserve(self, cores: int) -> None:
-        self.overlaps += self.reserved > 0
-        self.reserved += 1
-
-    def release(self) -> None:
-        self.reserved = 0
-        self.windows.clear()
-
-    def configure(self, request: ConfigureRequest) -> ConfigureResponse:
-        return ConfigureResponse(request.header)
-
-    def stream(self, request: StreamRequest) -> None:
-        self.windows[request.header.sequence] = request
-
-    def read_out(self, header: Header) -> StreamResponse:
-        codes = self.windows.pop(header.sequence).codes
-        shape = (codes.shape[0], codes.shape[1], codes.shape[2])
-        return StreamResponse(header, shape, codes, detector_statistics(codes, None, None))
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., DeviceServer]]:
-    running: list[tuple[DeviceServer, threading.Thread]] = []
-
-    def start(device: Any, target: ll.Target, **options: Any) -> DeviceServer:
-        server = DeviceServer(device, target, **options)
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.stop()
-        thread.join(timeout=10)
-        assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")
