@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from typing import Any
 
 import numpy as np
 
-from ..banks import phase_words
-from ..counts import active_cols, active_rows
 from ..energy import EnergyReport, peak_power
 from ..latency import latency, peak_ops_per_s
-from ..ledger import IDLE, ITEMS, PARTS
-from ..meshes import Mesh, tile_mesh
 from ..program import ProgramBody
 from ..schedule import EventKind, Schedule
 from .explain import explain
+from .page_chip import area_data, chip_data, references_data, sources_data, used_share
+from .page_energy import energy_data
+from .page_tiles import tiles_data
+from .page_time import bounds_data, step_seconds, timeline_data
 from .tables import percent, si
-from .text import quantity
-
-TIMELINE_EVENTS = 60_000
-"""Events that the timeline shows one by one; beyond, neighbours of one core and step are drawn as one."""
-
-SETTINGS_BYTES = 1 << 20
-"""Mesh settings that the page holds, shared evenly by the layers: at least one tile a layer."""
 
 
 def page_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> dict[str, Any]:
@@ -31,50 +23,65 @@ def page_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> di
 
     Args: the program, its schedule for a batch, and the schedule's energy.
     """
+    explained = explain(body)
     return {
         "name": body.name,
         "target": body.target.name,
         "description": body.target.description,
         "batch": schedule.batch,
-        "headline": explain(body).headline,
-        "notes": [str(note) for note in body.provenance.get("notes", ())],  # type: ignore[union-attr]
-        "summary": _summary(body, schedule, energy),
+        "headline": explained.headline,
+        "notes": list(explained.notes),
+        "summary": summary_data(body, schedule, energy),
+        "bounds": bounds_data(schedule),
+        "naive": f"{si(schedule.naive_s, 's', 3)} on one core, tile by tile: {schedule.speedup:.3g} times as long"
+        if schedule.speedup > 1.005
+        else "",
+        "chip": chip_data(body, schedule),
         "layers": _layers(body, schedule, energy),
-        "energy": _energy(body, energy),
-        "timeline": _timeline(body, schedule),
-        "tiles": _tiles(body),
-        "assumptions": _assumptions(body),
+        "energy": energy_data(body, energy),
+        "timeline": timeline_data(body, schedule, energy),
+        "area": area_data(body.target, energy),
+        "tiles": tiles_data(body),
+        "references": references_data(body, schedule, energy),
+        "sources": sources_data(body.target),
     }
 
 
-def _summary(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> list[list[str]]:
-    """(figure, value, what it means) of the cards at the top."""
+def summary_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> list[list[str]]:
+    """(figure, value, what it means) of the most important figures."""
     found, peak = latency(body, schedule), peak_power(body.target)
-    cells = sum(bank.spec.tiles for bank in body.banks.values()) * body.target.mesh.ports**2
-    used = sum(bank.spec.weights for bank in body.banks.values()) / cells if cells else 0.0
-    batch = f"batch of {schedule.batch}"
-    by = f" ({schedule.bound}), {schedule.speedup:.4g} times as fast as one core tile by tile" if schedule.bound else ""
+    rate = schedule.batch / schedule.makespan_s if schedule.makespan_s else 0.0
+    ops = 2 * energy.macs
+    peak_rate = peak_ops_per_s(body.target)
+    tiles = sum(bank.spec.tiles for bank in body.banks.values())
+    bound = f", {schedule.ratio:.3f} × its bound ({schedule.bound})" if schedule.bound else ""
+    static = percent(energy.run.static_j, energy.total_j)
+    cores = body.target.mesh.cores
     return [
-        ["latency", si(schedule.makespan_s, "s", 3), f"{batch}, {schedule.ratio:.3f} times its lower bound{by}"],
-        ["energy per inference", si(energy.per_inference_j, "J", 3), "execution only"],
+        ["latency", si(schedule.makespan_s, "s", 3), f"batch of {schedule.batch}{bound}"],
         [
-            "with configuration",
+            "throughput",
+            f"{si(rate, '', 3).strip()} inferences/s",
+            f"{si(ops * rate, 'OPS', 3)} of a peak of {si(peak_rate, 'OPS', 3)}",
+        ],
+        [
+            "energy per inference",
             si(energy.amortised_j, "J", 3),
-            f"per inference, shared by {energy.configuration_reuse}",
+            f"{si(energy.per_inference_j, 'J', 3)} to execute; configuration shared by {energy.configuration_reuse:,}",
         ],
-        ["energy per MAC", si(energy.per_mac_j, "J", 3), "execution only"],
-        ["average power", si(energy.average_power_w, "W", 3), "energy of the run over its time"],
+        ["energy per MAC", si(energy.amortised_per_mac_j, "J", 3), f"{si(energy.per_mac_j, 'J', 3)} to execute"],
+        ["average power", si(energy.average_power_w, "W", 3), f"{static} static: lasers, held settings"],
         [
-            "tiles",
-            f"{sum(bank.spec.tiles for bank in body.banks.values()):,}",
-            f"{percent(used, 1)} of their cells used",
+            "efficiency",
+            si(ops / energy.amortised_j if energy.amortised_j else 0.0, "OPS/W", 3),
+            f"at most {si(peak_rate / peak.total_w, 'OPS/W', 3)}, all cores streaming" if peak.total_w else "",
         ],
-        ["cores busy", percent(found.utilization, 1), f"{body.target.mesh.cores} core(s), configuring or streaming"],
         [
-            "peak of the chip",
-            si(peak_ops_per_s(body.target), "op/s", 3),
-            f"at {si(peak.total_w, 'W', 3)}, lasers {si(peak.laser_w, 'W', 3)}",
+            "cores busy",
+            percent(found.utilization, 1),
+            f"{cores} {'core' if cores == 1 else 'cores'}, configuring or streaming",
         ],
+        ["tiles", f"{tiles:,}", f"{used_share(body)} of their cells hold weights"],
     ]
 
 
@@ -82,168 +89,53 @@ def _layers(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> list
     """One entry a step, raw numbers: the script sorts and writes them."""
     explained = explain(body)
     banks = {layer.bank: layer for layer in explained.layers}
-    joules = energy.run.by_row()
+    joules, total = energy.run.by_row(), energy.total_j
     times = schedule.table()
+    seconds = step_seconds(schedule)
     found: list[dict[str, Any]] = []
-    for op, row in zip(explained.ops, times.rows, strict=True):
+    for place, (op, row) in enumerate(zip(explained.ops, times.rows, strict=True)):
         timed = dict(zip((column.key for column in times.columns), row, strict=True))
-        step = next(step for step in body.steps if step.name == op.name)
+        step = body.steps[place]
         layer = banks.get(getattr(step, "bank", ""))
         matrix = ""
         if layer is not None:
             matrix = (f"{layer.groups} × " if layer.groups > 1 else "") + f"{layer.rows} × {layer.cols}"
+        vectors = body.costs[op.name].vectors
+        plan = schedule.plans.get(op.name)
         found.append(
             {
                 "layer": op.path or op.name,
                 "op": op.op,
                 "where": op.where,
                 "why": op.reason,
+                "bank": layer.bank if layer else "",
                 "matrix": matrix,
                 "weights": body.banks[layer.bank].spec.weights if layer else 0,
                 "tiles": body.banks[layer.bank].spec.tiles if layer else 0,
                 "utilization": layer.utilization if layer else 0.0,
-                "vectors": body.costs[op.name].vectors,
+                "dataflow": plan.dataflow if plan else "",
+                "blocks": plan.blocks(schedule.batch * vectors) if plan else 0,
+                "copies": _copies(schedule, place),
+                "cores": timed["cores"],
+                "configures": timed["configures"],
+                "vectors": vectors,
                 "macs": op.macs,
                 "share": op.mac_share,
                 "start_s": timed["start_s"],
-                "end_s": timed["end_s"],
-                "busy_s": timed["busy_s"],
+                "span_s": timed["end_s"] - timed["start_s"],
+                "seconds": seconds[place].tolist(),
+                "busy_s": float(seconds[place, [EventKind.CONFIGURE, EventKind.STREAM]].sum()),
                 "energy_j": joules.get(op.name, 0.0),
+                "energy_share": joules.get(op.name, 0.0) / total if total else 0.0,
             }
         )
     return found
 
 
-def _energy(body: ProgramBody, energy: EnergyReport) -> dict[str, Any]:
-    """Joules of the run by row and part, and by item."""
-    table = energy.run.table()
-    keys = [column.key for column in table.columns]
-    rows = [dict(zip(keys, row, strict=True)) for row in table.rows if row[0] != "total"]
-    paths = {step.name: step.path or step.name for step in body.steps}
-    execution, configuration = energy.execution.by_item(), energy.configuration.by_item()
-    return {
-        "parts": list(PARTS),
-        "idle": IDLE,
-        "rows": [
-            {"layer": paths.get(row["row"], row["row"]), "joules": [row[f"{part}_j"] for part in PARTS]} for row in rows
-        ],
-        "items": [
-            {
-                "part": part,
-                "item": item,
-                "static": static,
-                "execution_j": execution[item],
-                "configuration_j": configuration[item],
-            }
-            for item, (part, static) in ITEMS.items()
-        ],
-        "total_j": energy.total_j,
-    }
-
-
-def _timeline(body: ProgramBody, schedule: Schedule) -> dict[str, Any]:
-    paths = {step.name: step.path for step in body.steps}
-    kind, step, core = (getattr(schedule, name).astype(np.int64) for name in ("kind", "step", "core"))
-    start, end = schedule.start_s, schedule.end_s
-    count = np.ones(len(kind), np.int64)
-    merged = len(kind) > TIMELINE_EVENTS
-    if merged:
-        # with two buffers configurations lie beside streams, not between them
-        lane = 2 * core + (kind == EventKind.CONFIGURE if schedule.buffers > 1 else 0)
-        order = np.lexsort((start, step, lane))
-        kind, step, core, start, end, lane = (column[order] for column in (kind, step, core, start, end, lane))
-        run = len(kind) // TIMELINE_EVENTS + 1
-        place = np.arange(len(kind))
-        first = (place == 0) | (np.diff(lane, prepend=-4) != 0) | (np.diff(step, prepend=-2) != 0)
-        since = place - np.maximum.accumulate(np.where(first, place, 0))
-        heads = np.flatnonzero(first | (since % run == 0))
-        end = np.maximum.reduceat(end, heads)
-        count = np.diff(np.append(heads, len(kind)))
-        kind, step, core, start = (column[heads] for column in (kind, step, core, start))
-    return {
-        "steps": [paths.get(name) or name for name in schedule.steps],
-        "events": len(schedule),
-        "merged": bool(merged),
-        "makespan_s": schedule.makespan_s,
-        "buffers": schedule.buffers,
-        "kind": _packed(kind, np.uint8),
-        "step": _packed(step, np.uint16 if len(schedule.steps) < 65536 else np.uint32),
-        "step_bytes": 2 if len(schedule.steps) < 65536 else 4,
-        "core": _packed(core, np.int16),
-        "start": _packed(start, np.float64),
-        "duration": _packed(end - start, np.float32),
-        "count": _packed(count, np.uint32),
-    }
-
-
-def _tiles(body: ProgramBody) -> list[dict[str, Any]]:
-    """Every bank's grid, and the mesh settings of some of its tiles."""
-    share = SETTINGS_BYTES // max(1, len(body.banks))
-    return [_bank(body, name, share) for name, bank in body.banks.items() if not bank.spec.dynamic]
-
-
-def _bank(body: ProgramBody, name: str, share: int) -> dict[str, Any]:
-    bank = body.banks[name]
-    spec, layout = bank.spec, tile_mesh(bank.spec)
-    tile_bytes = 2 * layout.cells + spec.ports
-    kept = min(spec.tiles, max(1, share // max(1, tile_bytes)))
-    chosen = (
-        np.unique(np.linspace(0, spec.tiles - 1, kept).round().astype(np.int64)) if spec.tiles else np.empty(0, int)
-    )
-    used = active_rows(bank) * active_cols(bank) / spec.ports**2
-    return {
-        "bank": name,
-        "groups": spec.groups,
-        "rows": spec.rows,
-        "cols": spec.cols,
-        "grid": [spec.grid_rows, spec.grid_cols],
-        "ports": spec.ports,
-        "tiles": spec.tiles,
-        "group": _packed(bank.columns["group"], np.uint32),
-        "row": _packed(bank.columns["row"], np.uint32),
-        "col": _packed(bank.columns["col"], np.uint32),
-        "scale": _packed(bank.columns["scale"], np.float32),
-        "used": _packed(used, np.float32),
-        "mesh": _layout(layout),
-        "chosen": chosen.tolist(),
-        "settings": [_settings(body, name, int(tile), layout) for tile in chosen],
-    }
-
-
-def _layout(layout: Mesh) -> dict[str, Any]:
-    return {
-        "topology": layout.topology,
-        "ports": layout.ports,
-        "windows": layout.depth,
-        "window": _packed(layout.cell_windows, np.uint16),
-        "upper": _packed(layout.cell_ports, np.uint16),
-        "lower": _packed(layout.cell_lower, np.uint16),
-    }
-
-
-def _settings(body: ProgramBody, name: str, tile: int, layout: Mesh) -> dict[str, str]:
-    """Inner phases of both meshes in 1/256 turns, and attenuations in 1/255."""
-    bank = body.banks[name]
-    row = slice(tile, tile + 1)
-    found = {
-        side: _packed((phase_words(bank, side, row)[0, : layout.cells] >> np.uint32(24)), np.uint8)
-        for side in ("left", "right")
-    }
-    return {**found, "attenuation": _packed(bank.columns["attenuation"][tile] >> np.uint32(24), np.uint8)}
-
-
-def _assumptions(body: ProgramBody) -> list[list[str]]:
-    """(field, value, kind, source), assumed ones first."""
-    target = body.target
-    order = {"assumed": 0, "quoted": 1, "measured": 2}
-    found: list[list[str]] = []
-    for path, item in sorted(target.provenance.items(), key=lambda pair: order[pair[1].kind]):
-        part, _, field = path.partition(".")
-        found.append([path, quantity(getattr(getattr(target, part), field), item.unit), item.kind, item.source])
-    return found
-
-
-def _packed(array: np.ndarray, dtype: Any) -> str:
-    """An array as base64 of its little-endian bytes."""
-    plain = np.ascontiguousarray(array, dtype=np.dtype(dtype).newbyteorder("<"))
-    return base64.b64encode(plain.tobytes()).decode("ascii")
+def _copies(schedule: Schedule, step: int) -> float:
+    """Cores that each tile of a step streams on, the mean over its tiles; 0 without tiles."""
+    rows = schedule.by_step[step]
+    rows = rows[schedule.kind[rows] == EventKind.STREAM]
+    pairs = np.unique(schedule.tile[rows].astype(np.int64) << 32 | schedule.core[rows])
+    tiles = len(np.unique(pairs >> 32))
+    return len(pairs) / tiles if tiles else 0.0

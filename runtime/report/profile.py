@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from ..ledger import IDLE, EnergyReport
+from ..events import EVENTS
+from ..ledger import IDLE, ITEMS, EnergyReport
 from ..schedule import EventKind, Schedule
 
-_RUN, _SETUP = (EventKind.STREAM, EventKind.HOST), (EventKind.CONFIGURE,)
+_OF_EVENT = {"move": EventKind.MOVE, "host": EventKind.HOST}
+_EXECUTION = np.array(
+    [_OF_EVENT.get(EVENTS[item] if part != "memory" else "", EventKind.STREAM) for item, (part, _) in ITEMS.items()]
+)
+_CONFIGURATION = np.full(len(ITEMS), int(EventKind.CONFIGURE))
+"""Of each item, the kind of event over which a step's joules are spread; over all of its events where it has none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +65,9 @@ def cores_busy(schedule: Schedule) -> Curve:
 def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     """Watts of a run. Its integral is the run's energy, but for rounding.
 
-    A step's joules are spread evenly over its events: of configuration over its configurations, of execution over its
-    streams or host ops. What idle cores hold is spread over the time that cores are idle.
+    A step's joules are spread evenly over its events: of configuration over its configurations, of the link over its
+    moves, of host items over its host ops, of the rest over its streams. What idle cores take is spread over the time
+    that cores are idle.
 
     Args: the schedule, its energy, and the cores of the chip.
     """
@@ -70,18 +76,23 @@ def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     loose = 0.0  # joules of steps without any event that takes time
     places = {name: place for place, name in enumerate(schedule.steps)}
     idle = 0.0
-    for ledger, kinds in ((energy.execution, _RUN), (energy.configuration, _SETUP)):
-        for name, joules in ledger.by_row().items():
+    for ledger, kinds in ((energy.execution, _EXECUTION), (energy.configuration, _CONFIGURATION)):
+        for name, items in zip(ledger.rows, ledger.joules, strict=True):
             if name == IDLE:
-                idle += joules
+                idle += float(items.sum())
                 continue
-            rows = schedule.by_step[places[name]]
-            rows = _lasting(rows, seconds, schedule.kind, kinds)
-            time = float(seconds[rows].sum())
-            if time:
-                watts[rows] += joules / time
-            else:
-                loose += joules
+            lasting = schedule.by_step[places[name]]
+            lasting = lasting[seconds[lasting] > 0]
+            for kind in EventKind:
+                joules = float(items[kinds == kind].sum())
+                if not joules:
+                    continue
+                rows = lasting[schedule.kind[lasting] == kind]
+                rows = rows if len(rows) else lasting
+                if len(rows):
+                    watts[rows] += joules / float(seconds[rows].sum())
+                else:
+                    loose += joules
     lit = seconds > 0
     drawn = stacked(schedule.start_s[lit], schedule.end_s[lit], watts[lit], schedule.makespan_s)
     busy = cores_busy(schedule)
@@ -94,13 +105,6 @@ def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     edges = np.union1d(drawn.edges_s, waiting.edges_s)
     values = _at(drawn, edges) + _at(waiting, edges) + even
     return Curve(edges, np.maximum(values, 0.0))
-
-
-def _lasting(rows: np.ndarray, seconds: np.ndarray, kind: np.ndarray, kinds: Sequence[int]) -> np.ndarray:
-    """Events of these kinds that take time, or of any kind where there are none."""
-    rows = rows[seconds[rows] > 0]
-    wanted = rows[np.isin(kind[rows], kinds)]
-    return wanted if len(wanted) else rows
 
 
 def _at(curve: Curve, edges: np.ndarray) -> np.ndarray:

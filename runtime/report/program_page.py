@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib.resources import files
 
 from ..energy import EnergyReport
@@ -10,6 +11,10 @@ from ..errors import LightloomError, complaint
 from ..program import ProgramBody
 from ..schedule import Schedule
 from .page_data import page_data
+from .tables import si
+
+SCRIPTS = ("program.js", "program_layers.js", "program_timeline.js", "program_energy.js", "program_tiles.js")
+"""The page's script, in this order."""
 
 
 def program_page(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
@@ -31,8 +36,18 @@ def program_page(body: ProgramBody, schedule: Schedule, energy: EnergyReport) ->
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     return environment.from_string(_read("program.html.j2")).render(
-        data=data, json=text, css=_read("program.css"), script=_read("program.js")
+        data=data,
+        json=text,
+        css=_read("program.css"),
+        script="\n".join(map(_read, SCRIPTS)),
+        seconds=lambda value: si(value, "s"),
+        mu=_micro,
     )
+
+
+def _micro(text: str) -> str:
+    """Quantities with the sign for micro, where plain text has a ``u``."""
+    return re.sub(r"(?<=\d )u(?=[A-Za-z])", "µ", text)
 
 
 def _read(name: str) -> str:
