@@ -9,7 +9,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,7 +23,7 @@ from lightloom.runtime.cores import Cores
 from lightloom.runtime.counts import run_counts
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.energy import energy
-from lightloom.runtime.errors import DeviceError, TargetError, VerifyError
+from lightloom.runtime.errors import DeviceError, TargetError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.latency import ConfigureTimes, latency, stream_s
 from lightloom.runtime.movement import chains
@@ -161,50 +160,6 @@ def test_tiles_of_one_matrix_take_turns(cores: int, tiles: int, vectors: int, re
 
 BODY = network(ROUND, [3, 2], [2, 15], elements=4)
 GOOD = deal(BODY, 1)
-
-
-def changed(row: int, **values: float) -> Schedule:
-    """The good schedule with one event changed, in start order again."""
-    copies = {name: getattr(GOOD, name).copy() for name in COLUMNS}
-    for name, value in values.items():
-        copies[name][row] = value
-    order = np.argsort(copies["start_s"], kind="stable")
-    makespan = float(copies["end_s"].max())
-    return dataclasses.replace(GOOD, makespan_s=makespan, **{name: column[order] for name, column in copies.items()})
-
-
-def row_of(kind: EventKind, turn: int) -> int:
-    return int(np.flatnonzero(GOOD.kind == kind)[turn])
-
-
-class TestVerify:
-    def test_a_good_schedule_passes(self) -> None:
-        GOOD.verify(BODY)
-        overlapping = (GOOD.start_s[1:] < np.maximum.accumulate(GOOD.end_s)[:-1]) & (GOOD.core[1:] >= 0)
-        assert overlapping.any(), "this schedule tests nothing"
-
-    def test_two_configurations_of_a_core_do_not_overlap(self) -> None:
-        second = row_of(EventKind.CONFIGURE, 1)
-        start, end = GOOD.start_s[second] - 5, GOOD.end_s[second] - 5
-        with pytest.raises(VerifyError, match="two events at once"):
-            changed(second, start_s=start, end_s=end).verify(BODY)
-
-    def test_a_buffer_is_not_overwritten_while_light_runs_through_it(self) -> None:
-        third, stream = row_of(EventKind.CONFIGURE, 2), row_of(EventKind.STREAM, 0)
-        late = changed(stream, start_s=GOOD.start_s[third] - 1, end_s=GOOD.start_s[third] + 1)
-        with pytest.raises(VerifyError, match="tile that its core does not hold"):
-            late.verify(BODY)
-
-    def test_a_tile_is_not_streamed_before_its_configuration_is_over(self) -> None:
-        stream = row_of(EventKind.STREAM, 1)
-        early = changed(stream, start_s=GOOD.start_s[stream] - 2, end_s=GOOD.end_s[stream] - 2)
-        with pytest.raises(VerifyError, match="tile that its core does not hold"):
-            early.verify(BODY)
-
-    def test_a_schedule_for_other_cores_is_refused(self) -> None:
-        single = dataclasses.replace(BODY, target=ROUND.with_({"mesh.buffers": 1}))
-        with pytest.raises(VerifyError, match=r"other cores \(at buffers\)"):
-            GOOD.verify(single)
 
 
 def test_both_buffers_draw_power_from_their_own_first_configuration_on() -> None:

@@ -1,7 +1,6 @@
 """Dealing tiles to cores, the rules of a schedule, and the bound next to it."""
 
 import csv
-import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from lightloom.runtime import targets
 from lightloom.runtime.dealing import deal, lower_bound_s
-from lightloom.runtime.errors import InputError, VerifyError
+from lightloom.runtime.errors import InputError
 from lightloom.runtime.latency import host_s, latency, peak_ops_per_s, stream_s
 from lightloom.runtime.program import StepCost
 from lightloom.runtime.schedule import COLUMNS, EventKind
@@ -210,71 +209,6 @@ def test_cores_of_very_different_availability_share_fairly():
 
 BODY = network(ROUND, [3, 2], [2, 5], elements=4)
 GOOD = deal(BODY, 2)
-
-
-def broken(**columns):
-    copies = {name: getattr(GOOD, name).copy() for name in COLUMNS}
-    for name, (row, value) in columns.items():
-        copies[name][row] = value
-    return dataclasses.replace(GOOD, **copies)
-
-
-def first(kind, step=0):
-    return int(np.flatnonzero((GOOD.kind == kind) & (GOOD.step == step))[0])
-
-
-class TestVerify:
-    def test_a_good_schedule_passes(self):
-        GOOD.verify(BODY)
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ({"core": (0, 2)}, "no such core.*got 2; allowed: -1 to 1"),
-            ({"step": (0, 9)}, "no such step"),
-            ({"kind": (0, 5)}, "no such kind"),
-            ({"end_s": (0, np.inf)}, "a time that is not a number"),
-            ({"tile": (first(EventKind.STREAM), 1)}, "tile that its core does not hold"),
-            ({"tile": (first(EventKind.STREAM), 1)}, r"not streamed once each \(at m0\)"),
-            ({"vectors": (first(EventKind.STREAM), 3)}, r"wrong vectors \(at m0\); allowed: 4"),
-            ({"core": (first(EventKind.STREAM), 1)}, "does not hold"),
-            ({"core": (first(EventKind.HOST, 1), 0)}, "a host op on a core"),
-            ({"start_s": (first(EventKind.STREAM), 9.0)}, "two events at once"),
-            ({"end_s": (first(EventKind.STREAM), 13.0)}, "wrong length"),
-            ({"end_s": (len(GOOD) - 1, 1e9)}, "a makespan that is not the last end"),
-            ({"start_s": (first(EventKind.HOST, 1), 1.0)}, "starts before its inputs are there"),
-            ({"start_s": (0, -1.0)}, "before the run starts"),
-            ({"end_s": (first(EventKind.STREAM), 0.0)}, "ends before it starts"),
-            ({"start_s": (first(EventKind.HOST, 1), 1.0)}, "out of start order"),
-        ],
-    )
-    def test_a_broken_rule_is_named(self, change, message):
-        with pytest.raises(VerifyError, match=message):
-            broken(**change).verify(BODY)
-
-    def test_a_lower_bound_above_the_makespan_is_caught(self):
-        with pytest.raises(VerifyError, match="a lower bound above the makespan"):
-            dataclasses.replace(GOOD, lower_bound_s=1e9).verify(BODY)
-
-    def test_a_schedule_of_another_program_is_caught(self):
-        with pytest.raises(VerifyError, match="another program"):
-            GOOD.verify(layer(ROUND, 16, 16))
-
-    def test_columns_of_unequal_length_are_caught(self):
-        with pytest.raises(VerifyError, match="unequal length"):
-            dataclasses.replace(GOOD, tile=GOOD.tile[1:]).verify(BODY)
-
-    def test_a_missing_configuration_is_caught(self):
-        keep = np.arange(len(GOOD)) != first(EventKind.CONFIGURE)
-        columns = {name: getattr(GOOD, name)[keep] for name in COLUMNS}
-        with pytest.raises(VerifyError, match="does not hold"):
-            dataclasses.replace(GOOD, **columns).verify(BODY)
-
-    def test_a_missing_host_step_is_caught(self):
-        keep = np.arange(len(GOOD)) != first(EventKind.HOST, 1)
-        columns = {name: getattr(GOOD, name)[keep] for name in COLUMNS}
-        with pytest.raises(VerifyError, match="one host event"):
-            dataclasses.replace(GOOD, **columns).verify(BODY)
 
 
 class TestTables:
