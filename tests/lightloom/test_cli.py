@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 import lightloom as ll
 from lightloom.cli import app
 from lightloom.models import MLP
+from lightloom.runtime.plan import Plan
 
 TOY = """
 import torch
@@ -104,6 +105,13 @@ class TestCompile:
         assert {target.encoding.dac_bits for target in targets.values()} >= {5}
         assert None in {target.detection.adc_bits for target in targets.values()}
 
+    def test_keeps_the_plan(self):
+        program = ("compile", "toy_models:ready", "-o", "toy.loom", "-t", "mzi16")
+        answer(*program, "--dataflow", "weight", "--objective", "edp")
+        assert ll.load("toy.loom").body.plan == Plan("weight", "edp")
+        answer(*program)
+        assert ll.load("toy.loom").body.plan == Plan()
+
     def test_takes_exported_programs(self):
         exported = torch.export.export(MLP((6, 5, 3)).eval(), (torch.zeros(2, 6),))
         torch.export.save(exported, "mlp.pt2")
@@ -145,6 +153,8 @@ class TestCompile:
             (["toy_models:Toy", "-o", "x.loom", "--example", "no.npy"], 1, "no.npy"),
             (["toy_models:ready", "--stop-after", "lunch"], 3, "capture"),
             (["toy_models:ready", "-o", "x.loom", "--frobnicate"], 2, "--frobnicate"),
+            (["toy_models:ready", "-o", "x.loom", "--dataflow", "sideways"], 2, "auto, weight, output, input"),
+            (["toy_models:ready", "-o", "x.loom", "--objective", "speed"], 2, "latency, energy, edp"),
         ],
     )
     def test_errors(self, folder, arguments, code, message):
@@ -214,6 +224,27 @@ class TestViews:
         assert one["energy"]["total_j"] > 0
         assert "Energy by part" in call("report", loom).stdout
 
+    def test_report_of_another_chip_and_plan(self, loom):
+        there = answer("report", loom)
+        here = answer("report", loom, "--set", "timing.window_s=1e-6", "--set", "mesh.cores=1", "--objective", "energy")
+        assert here["target"]["timing"]["window_s"] == 1e-6
+        assert here["target"]["mesh"]["cores"] == 1
+        assert here["makespan_s"] > there["makespan_s"]
+
+    @pytest.mark.parametrize(
+        ("changes", "code", "message"),
+        [
+            (["mesh.cores"], 1, "field=value"),
+            (["mesh.cores=0"], 1, "mesh.cores"),
+            (["mesh.coers=2"], 3, "mesh.coers"),
+            (["mesh.ports=8"], 3, "mesh.ports"),
+        ],
+    )
+    def test_impossible_changes(self, loom, changes, code, message):
+        arguments = [part for change in changes for part in ("--set", change)]
+        for command in ("report", "schedule"):
+            assert message in failed(command, loom, *arguments, code=code)
+
     def test_dump(self, loom):
         for stage in ("nn", "mvm", "tile", "program"):
             assert answer("dump", loom, "--stage", stage)["ir"]
@@ -229,10 +260,38 @@ class TestViews:
         assert "mzi64" in failed("targets", "mzi46", code=1)
 
 
+class TestSchedule:
+    def test_says_when_each_layer_runs(self, loom):
+        facts = answer("schedule", loom, "--batch", "7")
+        schedule = ll.load(loom).schedule_for(7)
+        assert facts["batch"] == 7
+        assert facts["events"] == len(schedule)
+        assert facts["makespan_s"] == schedule.makespan_s >= max(facts["bounds"].values())
+        assert facts["layers"]["step"] == list(schedule.steps)
+        text = call("schedule", loom).stdout
+        for word in (*schedule.bounds, "times the lower bound", "configures"):
+            assert word in text
+
+    def test_writes_every_event(self, loom, folder):
+        facts = answer("schedule", loom, "--csv", "events.csv", "--trace", "events.json")
+        assert (folder / "events.csv").read_text() == ll.load(loom).schedule.to_csv()
+        assert len((folder / "events.csv").read_text().splitlines()) == 1 + facts["events"]
+        assert json.loads((folder / "events.json").read_text())["traceEvents"]
+        assert "cannot be written" in failed("schedule", loom, "--csv", "no/events.csv", code=1)
+
+    def test_takes_another_chip_and_plan(self, loom):
+        there = answer("schedule", loom, "--dataflow", "weight")
+        here = answer("schedule", loom, "--dataflow", "weight", "--objective", "edp", "--set", "timing.window_s=1e-3")
+        assert here["makespan_s"] > there["makespan_s"]
+        assert here["objective"] == "edp"
+        assert {plan["dataflow"] for plan in here["plans"].values()} <= {"weight"}
+        assert "none of auto" in failed("schedule", loom, "--dataflow", "sideways", code=2)
+
+
 def test_help_says_what_exit_codes_mean():
     result = call("--help")
     assert result.exit_code == 0
-    for word in ("compile", "run", "explain", "report", "dump", "targets", "demo", "Exit codes"):
+    for word in ("compile", "run", "explain", "report", "schedule", "dump", "targets", "sweep", "demo", "Exit codes"):
         assert word in result.stdout
 
 

@@ -13,14 +13,21 @@ from typer.testing import CliRunner
 
 import lightloom as ll
 from lightloom.cli import app
+from lightloom.runtime.area import area
 from lightloom.runtime.errors import InputError
+from lightloom.runtime.targets.toml import write_target
 from lightloom.sweep import evaluate, pareto, read_spec, run_sweep
 from lightloom.sweep.evaluate import Result, compile_key
 from lightloom.sweep.journal import Journal
 from lightloom.sweep.points import Point, grid_points, random_points
 from lightloom.sweep.results import rows, write_results
 from lightloom.sweep.run import Finished, settings_of
-from lightloom.sweep.spec import SweepSpec
+from lightloom.sweep.spec import METRIC_NAMES, SweepSpec
+
+
+def sweep_model() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(12, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4)).eval()
 
 
 def test_a_grid_takes_every_combination(folder: Path) -> None:
@@ -33,13 +40,40 @@ def test_a_grid_takes_every_combination(folder: Path) -> None:
 
 def test_repriced_points_equal_points_compiled_anew(folder: Path) -> None:
     spec = read_spec(folder / "spec.toml")
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(12, 20), torch.nn.ReLU(), torch.nn.Linear(20, 4)).eval()
+    model = sweep_model()
     for point in grid_points(spec)[::4]:
         program = ll.compile(model, torch.zeros(4, 12), ll.targets.get("mzi16").with_(dict(point.fields)))
         metrics = evaluate(spec, point).metrics
         assert metrics["latency_s"] == program.schedule.makespan_s
         assert metrics["energy_per_inference_j"] == program.energy.per_inference_j
+
+
+def test_metrics_are_those_of_the_reports(folder: Path) -> None:
+    spec = read_spec(folder / "spec.toml")
+    point = grid_points(spec)[-1]
+    program = ll.compile(sweep_model(), torch.zeros(4, 12), ll.targets.get("mzi16").with_(dict(point.fields)))
+    schedule, priced, takes = program.schedule, program.energy, area(program.target)
+    metrics = evaluate(spec, point).metrics
+    assert set(METRIC_NAMES) - set(metrics) == {"accuracy"}
+    assert metrics["tops"] == pytest.approx(2e-12 * 4 * (12 * 20 + 20 * 4) / schedule.makespan_s)
+    assert metrics["tops_per_w"] == pytest.approx(metrics["tops"] / priced.average_power_w)
+    assert metrics["edp_js"] == pytest.approx(priced.average_power_w * schedule.makespan_s**2)
+    assert metrics["area_m2"] == takes.total_m2
+    assert metrics["tops_per_mm2"] == pytest.approx(metrics["tops"] / takes.total_m2 * 1e-6)
+    assert metrics["peak_power_w"] == takes.power_w > metrics["power_w"] * 0.01
+
+
+def test_a_chip_without_footprints_has_no_area(folder: Path) -> None:
+    text = (folder / "spec.toml").read_text().replace('"mesh.ports" = [8, 16]\n', "")
+    text = text.replace("latency_s", "area_m2").replace('"mzi16"', '"bare.toml"')
+    (folder / "spec.toml").write_text(text)
+    chip = ll.targets.get("mzi16")
+    chip = chip.with_({f"area.{name}": None for name in type(chip.area).model_fields})
+    write_target(chip, folder / "bare.toml")
+    result = CliRunner().invoke(app, ["sweep", "spec.toml"])
+    assert result.exit_code == 0, result.output
+    assert "6 without area_m2" in result.output
+    assert not (folder / "spec.sweep" / "pareto.svg").exists()
 
 
 def test_impossible_points_are_results_with_a_reason(folder: Path) -> None:
@@ -104,9 +138,7 @@ def test_bayes_learns_from_the_journal(folder: Path) -> None:
 
 def test_accuracy_is_measured_on_the_chip(folder: Path) -> None:
     x = np.random.default_rng(0).normal(size=(40, 12)).astype(np.float32)
-    import sweep_net
-
-    labels = sweep_net.net()(torch.from_numpy(x)).argmax(1).numpy()
+    labels = sweep_model()(torch.from_numpy(x)).argmax(1).numpy()
     np.save(folder / "x.npy", x)
     np.save(folder / "y.npy", labels)
     text = 'model = "sweep_net:net"\ntarget = "mzi16"\ninput_shape = ["4,12"]\nobjectives = ["accuracy"]\n'
@@ -204,9 +236,7 @@ class TestOptions:
         found = run_sweep(spec, folder / "out")
         assert len(found) == 32
         assert len(compiles) == 1
-        import sweep_net
-
-        model = sweep_net.net()
+        model = sweep_model()
         for item in found[::5]:
             chip = ll.targets.get("mzi16").with_(dict(item.point.fields))
             program = ll.compile(model, torch.zeros(4, 12), chip, **item.point.options)
@@ -224,9 +254,7 @@ class TestOptions:
         assert len(compiles) == 2
 
     def test_a_loom_file_takes_plans(self, folder: Path, compiles: list[Any]) -> None:
-        import sweep_net
-
-        ll.compile(sweep_net.net(), torch.zeros(4, 12), "mzi16").save(folder / "net.loom")
+        ll.compile(sweep_model(), torch.zeros(4, 12), "mzi16").save(folder / "net.loom")
         compiles.clear()
         text = (folder / "spec.toml").read_text().replace("sweep_net:net", "net.loom") + self.PLANS
         (folder / "spec.toml").write_text(text.replace('"mesh.ports" = [8, 16]\n', ""))
