@@ -7,13 +7,22 @@ An owner of hardware implements :class:`PhotonicDevice` and passes it to the ste
 - ``configure`` writes the phase and attenuator codes of one tile to a core's drivers, sets the receivers
   so that the ADC's largest code is ``adc_full_scale``, waits until everything has settled, and only then
   returns. The core holds that configuration until the next one; a core with several buffers (``mesh.buffers``)
-  until the next one into the same ``buffer``, and may be configured while light runs through another.
+  until the next one into the same ``buffer``, and may be configured while light runs through another. A request names
+  every setting; a driver whose settings change faster from one to the next (``timing.update_s``), or that writes only
+  those that change (``mesh.writes``), compares them with what the buffer holds.
 - ``update``, which a driver may leave out, writes some settings of a configuration that a buffer holds; see
   :class:`UpdatingDevice`.
 - ``stream`` starts a window of input vectors: each rail of each vector is one shot through the tile (the
-  two rails of dual-port differential encoding go together). Codes are what the DACs take.
+  two rails of dual-port differential encoding go together). Codes are what the DACs take. A device with several
+  lanes (``encoding.lanes``) has that many shots in the mesh at once, each with light of its own; codes and readings
+  keep the order of the vectors. Blocks of vectors may reach a tile in any order, and the same tile on several cores:
+  the header says which vectors they are, and readings depend on nothing else.
 - ``read_out`` waits for a window and returns the raw ADC codes with detector statistics. Numbers are
-  decoded on the host; a device never scales, subtracts or rounds anything.
+  decoded on the host; a device never scales, subtracts or rounds anything. Accumulators beside the cores
+  (``memory.accumulator_bytes``) spare the memory its traffic, but change no sum and no request.
+
+A warm schedule begins with tiles on the cores: the step executor configures them before the run, in the order in which
+their buffers come, and a :class:`.sessions.Session` finds them in place.
 
 Every request carries a :class:`Header`, and the response returns the same header, so that host and device
 can prove to each other which weights, which calibration and which samples a number belongs to. Sequence
