@@ -52,7 +52,7 @@ VALUES: dict[str, Any] = {
     "timing.detector_margin_s": 1e-11,
     "timing.control_rate_hz": 1e12,
     "timing.required_vectors_per_s": 1e3,
-    "memory.sram_bytes": 64,
+    "memory.sram_bytes": 600,
     "energy.laser_wall_plug_efficiency": 0.11,
 }
 """Another value of fields for which twice the value of :data:`CHIP` is none."""
