@@ -30,6 +30,7 @@ from .cli_parts import (
     TargetOption,
     answer,
     changed,
+    choices,
     compiled,
     lowered,
     messages,
@@ -264,7 +265,8 @@ def targets_command(
             from .runtime.report.text import assumptions
 
             chip = targets.get(name)
-            answer(f"{chip.name}: {chip.description}\n\n{assumptions(chip)}", chip.model_dump(mode="json"), as_json)
+            text = f"{chip.name}: {chip.description}\n\n{assumptions(chip)}\n{choices(chip)}"
+            answer(text, chip.model_dump(mode="json"), as_json)
             return
         chips = [targets.get(preset) for preset in targets.list()]
         width = max(len(chip.name) for chip in chips)

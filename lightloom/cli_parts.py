@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from .runtime.plan import DATAFLOWS, OBJECTIVES
 if TYPE_CHECKING:
     from .modelspec import LoadedModel
     from .program import Program
+    from .runtime.targets import Target
 
 EXIT_ERROR, EXIT_MODEL = 1, 3
 DEFAULT_TARGET = "mzi64"
@@ -228,6 +230,33 @@ def reported(as_json: bool) -> Iterator[None]:
 def sentence(text: str) -> str:
     """The first sentence."""
     return text.split(". ")[0].rstrip(".")
+
+
+def choices(chip: Target) -> str:
+    """What a target chooses by name, and what it does not state."""
+    from .runtime.targets.edit import field_names, is_number
+
+    values = {
+        f"{part}.{name}": getattr(getattr(chip, part), name)
+        for part, names in field_names(type(chip)).items()
+        if part
+        for name in names
+    }
+    lines = [
+        "Choices:",
+        *(f"  {path} = {_word(value)}" for path, value in values.items() if not is_number(value) and value is not None),
+    ]
+    silent = [path for path, value in values.items() if value is None]
+    if silent:
+        lines += [
+            "Not stated, so without limit, effect or count:",
+            *fill(", ".join(silent), 116, initial_indent="  ", subsequent_indent="  ").splitlines(),
+        ]
+    return "\n".join(lines)
+
+
+def _word(value: object) -> str:
+    return {"True": "on", "False": "off"}.get(str(value), str(value))
 
 
 def write_page(path: Path, text: str) -> None:

@@ -256,7 +256,9 @@ class TestViews:
         assert names == ll.targets.list()
         assert answer("targets", "mzi16")["mesh"]["ports"] == 16
         assert "mzi64" in call("targets").stdout
-        assert "Assumed" in call("targets", "mzi64").stdout
+        shown = call("targets", "mzi64").stdout
+        for part in ("Assumed", "mesh.topology = clements", "detection.noise = on", "Not stated", "timing.encode_s"):
+            assert part in shown
         assert "mzi64" in failed("targets", "mzi46", code=1)
 
 
