@@ -19,7 +19,8 @@ def dependencies(schedule: Schedule, body: ProgramBody) -> list[str]:
     """Every move that the program needs, once and of the right length, and nothing before what it waits for."""
     faults: list[str] = []
     needed = moves(body, schedule.batch)
-    clock = _Clock(linked=body.target.link.present)
+    given = [*(item.name for item in body.inputs), *body.constants]
+    clock = _Clock(body.target.link.present, host=dict.fromkeys(given, 0.0))
     for step, events in zip(body.steps, schedule.by_step, strict=True):
         kinds = schedule.kind[events]
         moved = events[kinds == EventKind.MOVE]
