@@ -43,7 +43,7 @@ def held(body: ProgramBody, schedule: Schedule) -> Held:
     buffers = schedule.buffers
     rows = np.flatnonzero(schedule.kind == EventKind.CONFIGURE)
     core = schedule.core[rows].astype(np.int64)
-    by_core = np.argsort(core, kind="stable")
+    by_core = sorted_by(core)
     turn = np.empty(len(rows), np.int64)
     turn[by_core] = np.arange(len(rows)) - np.searchsorted(core[by_core], core[by_core])
     if len(schedule.turns):
@@ -53,7 +53,7 @@ def held(body: ProgramBody, schedule: Schedule) -> Held:
     before_bank, before_tile = _of_program(body, schedule.resident[there, number])
     event = np.concatenate([np.full(len(there), -1), rows])
     lane = np.concatenate([there * buffers + number, core * buffers + turn % buffers])
-    order = np.argsort(lane, kind="stable")
+    order = sorted_by(lane)
     return Held(
         event[order],
         lane[order],
@@ -82,6 +82,13 @@ def bank_rows(
         found.append((name, events[own], tile[own] - first))
         first += tiles
     return found
+
+
+def sorted_by(lane: np.ndarray) -> np.ndarray:
+    """Rows in the order of small whole numbers, equal ones as they come: int64 (rows,)."""
+    # numpy sorts 16-bit numbers by counting, in a tenth of the time
+    small = len(lane) and lane.min() >= -(1 << 15) and lane.max() < 1 << 15
+    return np.argsort(lane.astype(np.int16) if small else lane, kind="stable")
 
 
 def _places(body: ProgramBody, schedule: Schedule) -> tuple[np.ndarray, np.ndarray]:

@@ -189,7 +189,7 @@ def energy(
     # joules of holding, and core seconds, by step: configurations, then streams
     hold_j = (_by_step(schedule, np.where(light, 0.0, kept.event_j)), _by_step(schedule, kept.event_j * light))
     core_s = (_by_step(schedule, own_s), _by_step(schedule, light_s))
-    idle_s = max(body.target.mesh.cores * schedule.makespan_s - math.fsum(own_s) - math.fsum(light_s), 0.0)
+    idle_s = max(body.target.mesh.cores * schedule.makespan_s - float(own_s.sum() + light_s.sum()), 0.0)
     tables: list[list[list[float]]] = [[], []]
     for index, (chip, step) in enumerate(zip(chips, found.values(), strict=True)):
         for table, counts, joules, seconds in zip(
@@ -210,7 +210,7 @@ def energy(
         reuse=reuse,
         resident=_stays(body, schedule),
         calibration_j=calibration_j,
-        activity=activity(body, schedule),
+        activity=activity(body, schedule, own_s),
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .buffers import sorted_by
 from .program import HostStep, ProgramBody, RecurrentStep
 from .recurrent import windows as loop_windows
 from .schedule import EventKind, Schedule
@@ -99,8 +100,10 @@ class Activity:
     busy_s: float
 
 
-def activity(body: ProgramBody, schedule: Schedule) -> dict[str, Activity]:
+def activity(body: ProgramBody, schedule: Schedule, own_s: np.ndarray | None = None) -> dict[str, Activity]:
     """How often each kind of event happens in a run, and how long it takes.
+
+    Args: the program, its schedule, and :func:`own_configure_s` of it, where it is known already.
 
     Windows: one encodes, is read and is accumulated once, for all its lanes. Accumulating takes what is left of a
     stream after its last window. The moves inside the gates of a loop are moves, not host time. ``idle``: time in
@@ -124,7 +127,7 @@ def activity(body: ProgramBody, schedule: Schedule) -> dict[str, Activity]:
     of_kind = [schedule.kind == kind for kind in EventKind]
     busy = [float(seconds[rows].sum()) for rows in of_kind]
     number = [int(rows.sum()) for rows in of_kind]
-    configured = own_configure_s(schedule)
+    configured = own_configure_s(schedule) if own_s is None else own_s
     light = schedule.kind == EventKind.STREAM
     cores = body.target.mesh.cores
     idle = cores * schedule.makespan_s - float(configured.sum()) - float(seconds[light].sum())
@@ -149,7 +152,7 @@ def own_configure_s(schedule: Schedule) -> np.ndarray:
     seconds = np.where(schedule.kind == EventKind.CONFIGURE, schedule.end_s - schedule.start_s, 0.0)
     if schedule.buffers == 1:
         return seconds
-    rows = np.argsort(schedule.core, kind="stable")
+    rows = sorted_by(schedule.core)
     edges = np.searchsorted(schedule.core[rows], np.arange(int(schedule.core.max(initial=-1)) + 2))
     for first, last in pairwise(edges.tolist()):
         own = rows[first:last]

@@ -9,7 +9,6 @@ run knows (products of computed values) count as :data:`MEAN_HALF_TURNS`. Else e
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -115,7 +114,7 @@ def hold(body: ProgramBody, schedule: Schedule) -> Hold:
         own = before & (rows.bank == index)
         name = names[index]
         of_row[own] = tile_watts(body.banks[name], body.target_for(name))[rows.tile[own]]
-    on = math.fsum(of_row * (end - start))
-    idle = on - math.fsum(event_j)
+    on = float((of_row * (end - start)).sum())
+    idle = on - float(event_j.sum())
     # rounding may leave a hair where buffers are never idle
     return Hold(event_j, idle if idle > 1e-12 * on else 0.0)

@@ -110,7 +110,10 @@ def _words(body: ProgramBody, rows: Held, part: slice, side: str) -> np.ndarray:
     phases = tile_mesh(body.target.mesh).phases
     found = np.zeros((part.stop - part.start, phases), np.uint32)
     for bank, own, tiles in _by_bank(body, rows, part):
-        found[own] = phase_words(_with_settings(bank), side, tiles)
+        words = phase_words(_with_settings(bank), side, tiles)
+        if len(own) == len(found):
+            return words
+        found[own] = words
     return found
 
 
@@ -118,9 +121,10 @@ def _drawn(body: ProgramBody, rows: Held, part: slice, words: np.ndarray) -> np.
     """What drivers make of phase words: those of their codes."""
     found = words.copy()
     for bank, own, _ in _by_bank(body, rows, part):
-        bits = bank.spec.phase_bits
-        if bits is not None:
-            found[own] = phase_codes(words[own], bits) << np.uint32(32 - bits)
+        bits = 32 if bank.spec.phase_bits is None else bank.spec.phase_bits
+        if len(own) == len(found):
+            return phase_codes(words, bits) << np.uint32(32 - bits)
+        found[own] = phase_codes(words[own], bits) << np.uint32(32 - bits)
     return found
 
 

@@ -35,6 +35,8 @@ def test_the_table_counts_the_same_work() -> None:
     assert table["energy_j"][0] == pytest.approx(found.amortised_j)
     assert table["time_s"][0] == pytest.approx(schedule.makespan_s / 5)
     assert table["energy_j"][1:] == pytest.approx([64 * 64 * 3 * chip.j_per_mac for chip in REFERENCES])
+    assert table["ops_per_j"] == pytest.approx([2 / joules for joules in table["mac_j"]])
+    assert table["ops_per_j"][1:] == pytest.approx([2e12, 1978.9e12 / 700])
     assert table["ratio"][1] == pytest.approx(found.amortised_j / table["energy_j"][1])
 
 
