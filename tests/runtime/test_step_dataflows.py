@@ -16,9 +16,11 @@ import lightloom as ll
 from lightloom.compiler.tiling import tile_weights
 from lightloom.runtime import targets
 from lightloom.runtime.counts import Counts, configure_counts, run_counts
+from lightloom.runtime.dealer import Dealer
 from lightloom.runtime.dealing import deal
 from lightloom.runtime.executor import Runner
-from lightloom.runtime.plan import Plan
+from lightloom.runtime.plan import Plan, StepPlan
+from lightloom.runtime.planning import schedule_of
 from lightloom.runtime.program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from lightloom.runtime.schedule import EventKind
 from lightloom.runtime.targets import Target
@@ -122,6 +124,26 @@ def test_results_and_counts_hold_under_every_dataflow(name: str, dataflow: Any, 
     kinds = {type(step) for step in body.steps}
     assert kinds & {MatrixStep, ProductStep, RecurrentStep}
     assert expected.link_bytes > 0
+
+
+@pytest.mark.parametrize("buffers", [1, 2])
+@pytest.mark.parametrize("warm", [False, True])
+def test_every_layer_may_have_a_plan_of_its_own(warm: bool, buffers: int) -> None:
+    """Copies of tiles on several cores beside chains of both kinds."""
+    # configured in no time, a tile is worth a copy
+    quick = {"timing.reconfigure_s": 1e-9, "timing.update_s": 1e-9, "memory.dram_bytes_per_s": 1e15}
+    body = dataclasses.replace(compiled("conv"), target=chip(buffers, **quick))
+    flows = [StepPlan("weight", 5), StepPlan("input", 3), StepPlan("output", 2)]
+    plans = dict(zip((step.name for step in body.matrix_steps), flows, strict=True))
+    schedule = schedule_of(Dealer(body, BATCH), plans, warm=warm)
+    schedule.verify(body)
+    first = (schedule.kind == EventKind.STREAM) & (schedule.step == body.steps.index(body.matrix_steps[0]))
+    copies = {(tile, core) for tile, core in zip(schedule.tile[first], schedule.core[first], strict=True)}
+    assert len(copies) > body.banks[body.matrix_steps[0].bank].spec.tiles
+    runner = Runner(body, schedule=lambda batch: schedule)
+    (stepped,) = leaves(runner.run(inputs("conv"), seed=4, executor="step"))
+    assert runner.counts == run_counts(body, schedule)
+    assert torch.equal(stepped, Runner(body).run(inputs("conv"), seed=4))
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
