@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from ..program import Program, load
 from ..runtime import targets
 from ..runtime.area import area
 from ..runtime.energy import energy
-from ..runtime.errors import InputError, LightloomError, complaint
+from ..runtime.errors import CaptureError, InputError, LightloomError, complaint
 from ..runtime.targets import Target
 from ..whatif import CHANGEABLE, DECIDING, what_if
 from .points import Point
-from .spec import LATE, METRIC_NAMES, Accuracy, SweepSpec
+from .spec import LATE, METRIC_NAMES, SweepSpec
 
 METRICS = METRIC_NAMES
 KEPT = 2
@@ -35,12 +35,24 @@ class Result:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Source:
+    """A model with its example inputs, or a loaded program, and the inputs and labels that accuracy is measured on."""
+
+    key: str
+    model: Any
+    example: Any
+    data: tuple[torch.Tensor, ...]
+
+
+_sources: dict[str, Source] = {}
 _programs: OrderedDict[tuple[str, str], Program] = OrderedDict()
 
 
 def chip(spec: SweepSpec) -> Target:
     """The target that design points start from."""
-    return targets.get(spec.target if spec.target in targets.list() else spec.at(spec.target))
+    own = spec.target not in targets.list() and spec.at(spec.target).is_file()
+    return targets.get(spec.at(spec.target) if own else spec.target)
 
 
 def split(spec: SweepSpec, point: Point) -> tuple[Point, Point]:
@@ -70,15 +82,44 @@ def evaluate(spec: SweepSpec, point: Point) -> Result:
     """Measure a point.
 
     Errors that lightloom raises on purpose (an impossible target, a layer that does not fit) are results too.
+
+    Raises:
+        LightloomError: what is wrong with every point: the model, its example inputs, data that cannot be read.
     """
+    source = _source(spec)
     try:
-        return Result(_metrics(spec, point))
+        return Result(_metrics(spec, point, source))
+    except CaptureError:
+        raise
     except LightloomError as error:
         return Result({}, f"{type(error).__name__}: {error}")
 
 
-def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
-    program = _program(spec, point)
+def _source(spec: SweepSpec) -> Source:
+    """The model and the data of a sweep, read once by each process."""
+    path, data = Path(spec.model), spec.accuracy
+    files = [spec.at(name) for name in (path, *((data.inputs, data.labels) if data is not None else ()))]
+    key = spec.model_dump_json(include={"model", "input_shape", "accuracy", "folder"}) + _state(files)
+    if key not in _sources:
+        if spec.compiles:
+            loaded = load_model(str(spec.at(path)) if path.suffix in (".onnx", ".pt2") else spec.model)
+            given = example_inputs(spec.input_shape, ())
+            model, example = loaded.model, loaded.example_inputs if given is None else given
+        else:
+            model, example = load(spec.at(path)), None
+        arrays = tuple(read_array(file) for file in files[1:])
+        _sources.clear()
+        _sources[key] = Source(key, model, example, arrays)
+    return _sources[key]
+
+
+def _state(files: Iterable[Path]) -> str:
+    """Changes where one of these files is written anew."""
+    return "".join(f" {s.st_size} {s.st_mtime_ns}" for s in (file.stat() for file in files if file.is_file()))
+
+
+def _metrics(spec: SweepSpec, point: Point, source: Source) -> dict[str, float]:
+    program = _program(spec, point, source)
     schedule = program.schedule_for(spec.batch or program.body.example_batch)
     priced = energy(program.body, schedule)
     takes = area(program.target)
@@ -102,16 +143,16 @@ def _metrics(spec: SweepSpec, point: Point) -> dict[str, float]:
         found["area_m2"] = takes.total_m2
         found["tops_per_mm2"] = found["tops"] / (1e6 * takes.total_m2)
     if spec.accuracy is not None:
-        found["accuracy"] = _accuracy(spec, spec.accuracy, program)
+        found["accuracy"] = _accuracy(program, *source.data, spec.accuracy.seed)
     return found
 
 
-def _program(spec: SweepSpec, point: Point) -> Program:
+def _program(spec: SweepSpec, point: Point, source: Source) -> Program:
     """The point's program; compiled anew only where the point decides about tiles."""
     decided, late = split(spec, point)
-    key = (spec.model_dump_json(include={"model", "target", "input_shape", "folder"}), decided.key)
+    key = (source.key + chip(spec).model_dump_json() * spec.compiles, decided.key)
     if key not in _programs:
-        _programs[key] = _compiled(spec, decided.fields, decided.options)
+        _programs[key] = _compiled(spec, source, decided.fields, decided.options)
         while len(_programs) > KEPT:
             _programs.popitem(last=False)
     _programs.move_to_end(key)
@@ -123,31 +164,26 @@ def _program(spec: SweepSpec, point: Point) -> Program:
     return program
 
 
-def _compiled(spec: SweepSpec, fields: Mapping[str, Any], options: Mapping[str, Any]) -> Program:
+def _compiled(spec: SweepSpec, source: Source, fields: Mapping[str, Any], options: Mapping[str, Any]) -> Program:
     from .. import compile as compile_for
 
-    path = Path(spec.model)
-    if not spec.compiles:
-        if fields:
-            raise InputError(
-                complaint(
-                    "a .loom file is compiled already",
-                    got=", ".join(fields),
-                    allowed=f"any field but {', '.join(DECIDING)}",
-                    next_step="sweep the model instead",
-                )
+    if spec.compiles:
+        return compile_for(source.model, source.example, chip(spec).with_(dict(fields)), **dict(options))
+    if fields:
+        raise InputError(
+            complaint(
+                "a .loom file is compiled already",
+                got=", ".join(fields),
+                allowed=f"any field but {', '.join(DECIDING)}",
+                next_step="sweep the model instead",
             )
-        return load(spec.at(path))
-    target = chip(spec).with_(dict(fields))
-    loaded = load_model(str(spec.at(path)) if path.suffix in (".onnx", ".pt2") else spec.model)
-    given = example_inputs(spec.input_shape, ())
-    return compile_for(loaded.model, loaded.example_inputs if given is None else given, target, **dict(options))
+        )
+    return source.model
 
 
-def _accuracy(spec: SweepSpec, data: Accuracy, program: Program) -> float:
+def _accuracy(program: Program, x: torch.Tensor, labels: torch.Tensor, seed: int) -> float:
     """Share of samples whose largest output is at the label."""
-    x, labels = read_array(spec.at(data.inputs)), read_array(spec.at(data.labels))
-    outputs = program.run(x.float() if x.dtype == torch.float64 else x, seed=data.seed)
+    outputs = program.run(x.float() if x.dtype == torch.float64 else x, seed=seed)
     if not isinstance(outputs, torch.Tensor) or len(outputs) != len(labels):
         raise InputError(
             complaint("accuracy needs one output with a row a sample", got=type(outputs).__name__, where="accuracy")

@@ -90,6 +90,26 @@ def test_impossible_points_are_results_with_a_reason(folder: Path) -> None:
     assert sum(bool(row[-1]) for row in table) == len(failed)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("sweep_net:net", "sweep_nat:net", "cannot be imported"),
+        ("sweep_net:net", "net.loom", "net.loom"),
+        ("4,12", "4,13", "13"),
+        ("4,12", "4,x", "Not a shape"),
+        ("[fields]", '[accuracy]\ninputs = "no.npy"\nlabels = "no.npy"\n[fields]', "no.npy"),
+        ('"mzi16"', '"mzi61"', "mzi64"),
+    ],
+)
+def test_what_is_wrong_with_all_points_ends_the_sweep(folder: Path, old: str, new: str, message: str) -> None:
+    text = (folder / "spec.toml").read_text().replace(old, new)
+    (folder / "spec.toml").write_text(text)
+    with pytest.raises(ll.LightloomError, match=message):
+        run_sweep(read_spec(folder / "spec.toml"), folder / "out")
+    journal = folder / "out" / "journal.jsonl"
+    assert not journal.exists() or len(journal.read_text().splitlines()) == 1
+
+
 def test_each_point_is_on_disk_before_the_next_begins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read_spec(folder / "spec.toml")
     journal = folder / "out" / "journal.jsonl"
