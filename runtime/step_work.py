@@ -265,7 +265,9 @@ def _options(body: ProgramBody, target: Target, tiles: int, vectors: int, free: 
     stream, piece, latency = stream_s(target, vectors), stream_s(target, 1), target.timing.pipeline_latency_s
     rounds = -(-tiles // cores)
     last = tiles - (rounds - 1) * cores
+    windows_each = -(-tiles * -(-vectors * target.encoding.shots // target.encoding.lanes) // cores)
     shared = tiles * (stream - latency) / cores + max(tiles / cores, 1.0) * latency
+    shared = max(shared, latency + windows_each * target.timing.window_s)
     ends = rounds if buffers == 1 else min(rounds, buffers)
     more = (rounds + 1 - buffers) * reconfigure + piece * (rounds if buffers == 1 else 1)
 

@@ -1,0 +1,164 @@
+"""Small programs that branch, and the shortest of all their schedules: every order, place and cut of their streams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+from lightloom.runtime.latency import configure_s, host_s, stream_s
+from lightloom.runtime.program import (
+    HostStep,
+    MatrixStep,
+    ProductStep,
+    ProgramBody,
+    RecurrentStep,
+    Step,
+    StepCost,
+    TileBank,
+)
+from lightloom.runtime.values import TensorType, TupleType
+from lightloom.runtime.walk import reads
+
+from .bodies import TYPE, bank, host, matrix, program
+
+Label = tuple[int, int]
+"""Step and tile."""
+
+Layers = list[tuple[str, int, int, tuple[int, ...]]]
+
+
+def branching(target: Any, layers: Layers) -> ProgramBody:
+    """Steps of (kind, tiles, vectors or elements, how many steps back its sources are).
+
+    ``chip``: tiles of one grid row; ``square``: of a grid of two rows; ``again``: the bank of the last matrix step;
+    ``product``: of the first source and the last; ``loop``: of ``vectors`` time steps.
+    """
+    ports = target.mesh.ports
+    banks: list[TileBank] = []
+    steps: list[Step] = []
+    costs: dict[str, StepCost] = {}
+    last = None
+    for index, (kind, tiles, size, back) in enumerate(layers):
+        sources = sorted({f"s{index - far}" for far in back if 0 < far <= index}) or ["x"]
+        name = f"s{index}"
+        if kind == "host":
+            steps.append(host(name, *sources))
+            costs[name] = StepCost(0, 0, size)
+            continue
+        if kind != "again" or last is None:
+            rows = 2 if kind == "square" else 1
+            made = bank(f"w{index}", target, ports * rows, ports * -(-tiles // rows))
+            if kind == "product":
+                made = TileBank(replace(made.spec, dynamic=True), made.columns)
+            elif kind != "loop":
+                last = made.spec.name
+            banks.append(made)
+        if kind == "product":
+            steps.append(ProductStep(name, banks[-1].spec.name, sources[0], sources[-1], TYPE, name, "a test says so"))
+            costs[name] = StepCost(1, size, 3 * tiles)
+        elif kind == "loop":
+            steps.append(loop(name, banks[-1].spec.name, sources[0], size))
+            costs[name] = StepCost(1, size, size * 4)
+        else:
+            # a matrix step reads one value; a bias stands for the second
+            steps.append(matrix(name, str(last), sources[0], sources[1] if len(sources) > 1 else None))
+            costs[name] = StepCost(1, size, ports)
+    return program(target, banks, steps, costs)
+
+
+def loop(name: str, bank_name: str, source: str, times: int) -> RecurrentStep:
+    """A recurrent step without a projection, of so many time steps."""
+    shape = ("s0", times, 1)
+    kind = TupleType((TensorType("f32", shape), TensorType("f32", ("s0", 1))))
+    return RecurrentStep(name, "rnn_tanh", bank_name, None, source, ("h0",), None, False, kind, name, "a test says so")
+
+
+def orders(labels: tuple[Label, ...], seen: frozenset[Label] = frozenset()) -> Iterator[tuple[Label, ...]]:
+    """Every order of labels, the tiles of a step being alike: they first come in the order of their numbers."""
+    if not labels:
+        yield ()
+    for label in sorted(set(labels)):
+        step, tile = label
+        if label not in seen and tile and (step, tile - 1) not in seen:
+            continue
+        rest = list(labels)
+        rest.remove(label)
+        for tail in orders(tuple(rest), seen | {label}):
+            yield (label, *tail)
+
+
+def makespan_s(body: ProgramBody, queues: list[list[tuple[Label, int]]]) -> float:
+    """When a program ends whose cores stream this, of each item so many vectors, in this order and each as early as it
+    can; inf where the cores wait for each other."""
+    times, buffers = configure_s(body), body.target.mesh.buffers
+    done: dict[str, float] = {}
+    left = {index: sum(label[0] == index for queue in queues for label, _ in queue) for index in range(len(body.steps))}
+    latest = dict.fromkeys(left, 0.0)
+    at = [0] * len(queues)
+    drivers, light = [0.0] * len(queues), [0.0] * len(queues)
+    held: list[list[list[Any]]] = [[] for _ in queues]  # of each core, its settings in turn: label, since, until
+    host_free = 0.0
+    moved = True
+    while moved:
+        moved = False
+        for index, step in enumerate(body.steps):
+            known = all(name in done for name in reads(step) if name in body.costs)
+            if step.name in done or not known:
+                continue
+            ready = max((done[name] for name in reads(step) if name in done), default=0.0)
+            if isinstance(step, HostStep):
+                host_free = max(host_free, ready) + host_s(body.target, 0, body.costs[step.name].elements)
+                done[step.name] = host_free
+                moved = True
+                continue
+            for core, queue in enumerate(queues):
+                while at[core] < len(queue) and queue[at[core]][0][0] == index:
+                    label, vectors = queue[at[core]]
+                    own = held[core]
+                    setting = next((item for item in own[-buffers:] if item[0] == label), None)
+                    if setting is None:
+                        turn = len(own)
+                        free = own[turn - buffers][2] if turn >= buffers else 0.0
+                        begin = max(drivers[core], free)
+                        drivers[core] = begin + (times.first_s if turn < buffers else times.later_s)
+                        setting = [label, drivers[core], drivers[core]]
+                        own.append(setting)
+                    light[core] = max(setting[1], light[core], ready) + stream_s(body.target, vectors)
+                    setting[2] = light[core]
+                    latest[index] = max(latest[index], light[core])
+                    at[core] += 1
+                    left[index] -= 1
+                    moved = True
+            if not left[index]:
+                done[step.name] = max(latest[index], ready)
+                moved = True
+    return max(done.values()) if len(done) == len(body.steps) else float("inf")
+
+
+def best_s(body: ProgramBody, *, split: bool) -> float:
+    """The shortest of all orders and places of the tiles; ``split``: and of all cuts of their vectors."""
+    labels: list[Label] = []
+    sizes: dict[Label, int] = {}
+    for index, step in enumerate(body.steps):
+        if isinstance(step, MatrixStep):
+            vectors = body.costs[step.name].vectors
+            for tile in range(body.banks[step.bank].spec.tiles):
+                sizes[index, tile] = 1 if split else vectors
+                labels += [(index, tile)] * (vectors if split else 1)
+    found = float("inf")
+    cores = body.target.mesh.cores
+    for order in orders(tuple(labels)):
+        for places in product(range(cores), repeat=len(order)):
+            if places and places[0]:
+                break  # cores are alike
+            queues: list[list[tuple[Label, int]]] = [[] for _ in range(cores)]
+            for label, place in zip(order, places, strict=True):
+                queue = queues[place]
+                if queue and queue[-1][0] == label:
+                    queue[-1] = (label, queue[-1][1] + sizes[label])
+                else:
+                    queue.append((label, sizes[label]))
+            found = min(found, makespan_s(body, queues))
+    return found
