@@ -18,6 +18,7 @@ from .runtime.energy import EnergyReport, energy
 from .runtime.errors import InputError, LightloomError, complaint
 from .runtime.executor import Progress, Runner
 from .runtime.inputs import arrange
+from .runtime.plan import Dataflow, Objective, Plan
 from .runtime.program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .runtime.report.explain import Explanation, explain
 from .runtime.report.text import report
@@ -97,9 +98,28 @@ class Program:
         """Who runs where and when, for a batch of the example's size."""
         return self.schedule_for(self.body.example_batch)
 
-    def schedule_for(self, batch: int) -> Schedule:
-        """The schedule of one run with this many samples."""
-        return build_schedule(self.body, batch)
+    def schedule_for(
+        self,
+        batch: int,
+        dataflow: Dataflow | Literal["auto"] | None = None,
+        objective: Objective | None = None,
+        warm: bool = False,
+    ) -> Schedule:
+        """The schedule of one run with this many samples.
+
+        Args:
+            batch: Samples of the run.
+            dataflow: ``weight``, ``output`` or ``input`` for every layer, or ``auto``; as compiled, if not given.
+            objective: ``latency``, ``energy`` or ``edp``, what ``auto`` goes by; as compiled, if not given.
+            warm: The run after one like it, which finds tiles on the cores.
+
+        Raises:
+            InputError: A batch below 1, an unknown dataflow or objective.
+            TargetError: A dataflow that the chip's memories are too small for.
+        """
+        own = self.body.plan
+        plan = Plan(own.dataflow if dataflow is None else dataflow, own.objective if objective is None else objective)
+        return build_schedule(self.body, batch, plan, warm)
 
     @cached_property
     def energy(self) -> EnergyReport:

@@ -24,11 +24,13 @@ class Cores:
     ``configure_free_s``, ``stream_free_s`` (cores,): when its drivers, and its light, have done what was dealt so far;
     ``buffer_free_s`` (cores, buffers): when no stream needs what a buffer holds. ``held`` (cores, buffers): the tile
     that each buffer holds, -1 for nothing that can be used again. ``turn`` (cores,): configurations so far.
+    ``keep``: no tile replaces another while a core with an empty buffer is left.
     """
 
     count: int
     times: ConfigureTimes
     buffers: int = 1
+    keep: bool = False
     configure_free_s: np.ndarray = field(init=False)
     stream_free_s: np.ndarray = field(init=False)
     buffer_free_s: np.ndarray = field(init=False)
@@ -77,6 +79,7 @@ class Cores:
             0.0 if weights_s is None else float(weights_s),
             float(ready_s),
             self.buffers == 1,
+            self.keep,
             self.configure_free_s,
             self.stream_free_s,
             self.buffer_free_s,
@@ -111,6 +114,7 @@ class Cores:
             self.times.later_s,
             float(ready_s),
             self.buffers == 1,
+            self.keep,
             edge,
             own[order, 0],
             own[order, 1],
@@ -158,6 +162,7 @@ class Cores:
             self.times.later_s,
             float(ready_s),
             self.buffers == 1,
+            self.keep,
             self.configure_free_s,
             self.stream_free_s,
             self.buffer_free_s,
@@ -177,7 +182,8 @@ class Cores:
         With a core for every tile, a core that holds one of them keeps it. Returns (order, held), see
         :func:`.recurrent_dealing.deal_loop`.
         """
-        order = np.argsort(self.free_s, kind="stable")
+        full = self.keep & (self.turn >= self.buffers)
+        order = np.lexsort((self.free_s, full))
         held = np.full(self.count, -1)
         if len(tile) > self.count:
             return order, held

@@ -41,6 +41,11 @@ class Dealt:
     makespan_s: float
     end: Start
 
+    @property
+    def events(self) -> int:
+        """How many."""
+        return sum(len(part["kind"]) for part in self.parts)
+
     def table(self) -> dict[str, np.ndarray]:
         """The columns of a schedule, in start order."""
         # Stable: events of one instant keep program order, in which a core's events never go backwards.
@@ -77,16 +82,24 @@ class Dealer:
         self._first: dict[str, int] = dict(zip(body.banks, firsts, strict=True))
         self._on_chip = {step.name for step in body.steps if isinstance(step, MatrixStep | ProductStep)}
 
-    def deal(self, plans: Mapping[str, StepPlan], start: Start | None = None, cores: int | None = None) -> Dealt:
+    def deal(
+        self,
+        plans: Mapping[str, StepPlan],
+        start: Start | None = None,
+        cores: int | None = None,
+        *,
+        keep: bool = False,
+    ) -> Dealt:
         """Deal every step.
 
         Args:
             plans: of every matrix step.
             start: what the cores hold; nothing if not given.
             cores: how many of them to use, the first ones; all if not given.
+            keep: let no tile replace another while a core with an empty buffer is left.
         """
         mesh = self.body.target.mesh
-        run = _Run(self, Cores(mesh.cores if cores is None else cores, self._times, mesh.buffers))
+        run = _Run(self, Cores(mesh.cores if cores is None else cores, self._times, mesh.buffers, keep))
         if start is not None:
             run.cores.held[:] = start.resident[: run.cores.count]
             run.cores.turn[:] = start.turns[: run.cores.count]

@@ -39,7 +39,8 @@ def deal(body: ProgramBody, batch: int, plan: Plan | None = None, warm: bool = F
         body: the program; its ``costs`` say how many vectors and elements a sample asks of each step.
         batch: samples, at least 1.
         plan: dataflow and objective; the program's own if not given.
-        warm: the run after one like it, which finds on the cores what that one left there.
+        warm: the run after one like it, which finds on the cores what that one left there. A program that fits into
+            their buffers stays: nothing is configured, and tiles have as many copies as stay, too.
 
     Returns: the schedule. The same arguments give the same schedule.
 

@@ -39,6 +39,7 @@ def deal_tiles(
     weights_s,
     ready_s,
     late,
+    keep,
     configure_free_s,
     stream_free_s,
     buffer_free_s,
@@ -55,7 +56,8 @@ def deal_tiles(
     Args:
         first_s, later_s: of a configuration. stream_s: of a stream.
         weights_s: when the tiles' settings are known; ready_s: when the vectors are there.
-        late: whether a core is configured no earlier than the vectors need.
+        late: whether a core is configured no earlier than the vectors need. keep: whether cores whose buffers are all
+            set take none while there are others.
         configure_free_s, stream_free_s, buffer_free_s, turn: of the cores.
         core: int64 (T,); begin_s, end_s, start_s: float64 (T,). Filled with each tile's core, the begin and end of its
             configuration, and the start of its stream.
@@ -64,7 +66,10 @@ def deal_tiles(
     for tile in range(len(core)):
         best = -1
         best_begin = best_end = best_start = np.inf
+        empty = keep and turn.min() < buffers
         for here in range(cores):
+            if empty and turn[here] >= buffers:
+                continue
             seconds = first_s if turn[here] < buffers else later_s
             begin = max(configure_free_s[here], buffer_free_s[here, turn[here] % buffers], weights_s)
             if late:
@@ -89,6 +94,7 @@ def deal_chains(
     later_s,
     ready_s,
     late,
+    keep,
     configure_free_s,
     stream_free_s,
     buffer_free_s,
@@ -106,7 +112,7 @@ def deal_chains(
 
     Args:
         edge: int64 (chains + 1,), where each begins in ``tile`` int64 (items,), tiles by number. stream_s: float64
-            (chains,), of each of its streams. first_s, later_s, ready_s, late: as above.
+            (chains,), of each of its streams. first_s, later_s, ready_s, late, keep: as above.
         configure_free_s, stream_free_s, buffer_free_s, turn: of the cores; held: int64 (cores, buffers), the tile
             that each buffer holds, -1 for none.
         core: int64 (items,); begin_s, end_s: float64 (items,), NaN where nothing is configured; start_s: float64
@@ -119,6 +125,7 @@ def deal_chains(
         low, high, seconds = edge[chain], edge[chain + 1], stream_s[chain]
         best, best_count = -1, 0
         best_end = best_first = np.inf
+        best_full = True
         for turn_of in range(cores + 1):  # every core on trial, then the best in earnest
             here = turn_of if turn_of < cores else best
             configured, lit, count = configure_free_s[here], stream_free_s[here], turn[here]
@@ -149,11 +156,12 @@ def deal_chains(
             if turn_of < cores:
                 made = count - turn[here]
                 first = start_s[low] if np.isnan(begin_s[low]) else begin_s[low]
+                full = keep and made > 0 and count > buffers
                 better = lit < best_end
                 if lit == best_end:
                     better = made < best_count or (made == best_count and first < best_first)
-                if better:
-                    best, best_end, best_count, best_first = here, lit, made, first
+                if better if full == best_full else best_full:
+                    best, best_end, best_count, best_first, best_full = here, lit, made, first, full
             else:
                 core[low:high] = here
                 configure_free_s[here], stream_free_s[here], turn[here] = configured, lit, count
@@ -171,6 +179,7 @@ def deal_copies(
     later_s,
     ready_s,
     late,
+    keep,
     held_edge,
     held_core,
     held_slot,
@@ -197,7 +206,7 @@ def deal_copies(
 
     Args:
         tiles, blocks: how many of each; block_s: of a stream of one block, last_s: of the last one of a tile.
-        first_s, later_s, ready_s, late: as above.
+        first_s, later_s, ready_s, late, keep: as above.
         held_edge: int64 (tiles + 1,), where the holders of a tile begin in ``held_core``, ``held_slot`` int64.
         configure_free_s, stream_free_s, buffer_free_s, turn: of the cores; held: int64 (cores, buffers), the tile
             that each buffer holds; number: of the first tile.
@@ -207,6 +216,7 @@ def deal_copies(
     """
     state = (configure_free_s, stream_free_s, buffer_free_s, turn, held)
     out = (tile, block, core, begin_s, end_s, start_s, stop_s)
+    empty = keep
     given = (held_edge, held_core, held_slot)
     times = (block_s, last_s, first_s, later_s, ready_s)
     low = ready_s
@@ -215,21 +225,27 @@ def deal_copies(
     high *= 1 + 1e-9
     left = np.empty(tiles, np.int64)
     exact = 1e-10 * (high - low) / max(len(turn), 1)
+    if keep:
+        trial = (configure_free_s.copy(), stream_free_s.copy(), buffer_free_s.copy(), turn.copy(), held)
+        empty = _share(high, tiles, blocks, times, late, True, given, trial, number, left, False, out)
     for _ in range(100):
         if high - low <= exact:
             break
         middle = 0.5 * (low + high)
         trial = (configure_free_s.copy(), stream_free_s.copy(), buffer_free_s.copy(), turn.copy(), held)
-        if _share(middle, tiles, blocks, times, late, given, trial, number, left, False, out):
+        if _share(middle, tiles, blocks, times, late, empty, given, trial, number, left, False, out):
             high = middle
         else:
             low = middle
-    _share(high, tiles, blocks, times, late, given, state, number, left, True, out)
+    _share(high, tiles, blocks, times, late, empty, given, state, number, left, True, out)
 
 
 @njit(cache=True)
-def _share(limit_s, tiles, blocks, times, late, given, state, number, left, keep, out):
-    """One trial of :func:`deal_copies`: whether all blocks end by ``limit_s``. Fills ``out`` where ``keep``."""
+def _share(limit_s, tiles, blocks, times, late, empty, given, state, number, left, keep, out):
+    """One trial of :func:`deal_copies`: whether all blocks end by ``limit_s``. Fills ``out`` where ``keep``.
+
+    empty: whether only empty buffers are configured.
+    """
     block_s, last_s, first_s, later_s, ready_s = times
     held_edge, held_core, held_slot = given
     configure_free_s, stream_free_s, buffer_free_s, turn, held = state
@@ -263,6 +279,8 @@ def _share(limit_s, tiles, blocks, times, late, given, state, number, left, keep
                 item += 1
             if item == tiles:
                 return True
+            if empty and turn[here] >= buffers:
+                break
             slot = turn[here] % buffers
             needed = first_s if turn[here] < buffers else later_s
             begin = max(configure_free_s[here], buffer_free_s[here, slot])

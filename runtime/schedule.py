@@ -124,8 +124,9 @@ class Schedule:
         """Check the schedule against its program.
 
         Raises VerifyError listing what is wrong: an event on the wrong step, tile or core, of the wrong
-        length, overlapping another on its core, streaming a tile that its core does not hold, a tile not
-        streamed exactly once, or a step that starts before its inputs are there.
+        length, overlapping another on its core, streaming a tile that its core does not hold, a vector that a tile
+        does not take exactly once, a chain that is torn or does not fit the memory beside its core, a move that is
+        missing, or a step that starts before its inputs are there.
         """
         from .schedule_check import verify
 
@@ -173,21 +174,29 @@ class Schedule:
         return csv_text([*COLUMNS, "name"], rows)
 
     def table(self) -> Table:
-        """One row a step: its events, tiles, cores, times."""
+        """One row a step: its dataflow, events, tiles, cores, times.
+
+        ``block``: vectors of a stream, at most; ``copies``: cores that a tile streams on, on average. The dataflow of
+        what is no matrix step is empty.
+        """
         rows: list[tuple[Any, ...]] = []
         for name, events in zip(self.steps, self.by_step, strict=True):
             kinds = self.kind[events]
             streams = events[kinds == EventKind.STREAM]
             work = events[kinds != EventKind.CONFIGURE]
             tiles = len(np.unique(self.tile[streams]))
+            pairs = self.tile[streams].astype(np.int64) * (int(self.core.max(initial=0)) + 1) + self.core[streams]
             rows.append(
                 (
                     name,
                     "host" if len(kinds) and (kinds == EventKind.HOST).all() else "chip",
+                    self.plans[name].dataflow if name in self.plans else "",
                     tiles,
                     int((kinds == EventKind.CONFIGURE).sum()),
                     len(np.unique(self.core[streams])),
                     int(self.vectors[streams].sum()) // max(tiles, 1),
+                    int(self.vectors[streams].max(initial=0)),
+                    len(np.unique(pairs)) / tiles if tiles else 0.0,
                     float(self.start_s[work].min(initial=np.inf)) if len(work) else 0.0,
                     float(self.end_s[work].max(initial=0.0)),
                     float((self.end_s[events] - self.start_s[events]).sum()),
@@ -196,10 +205,13 @@ class Schedule:
         columns = (
             Column("step", "step"),
             Column("where", "where"),
+            Column("dataflow", "dataflow"),
             Column("tiles", "tiles"),
             Column("configures", "configures"),
             Column("cores", "cores"),
             Column("vectors", "vectors"),
+            Column("block", "block"),
+            Column("copies", "copies", lambda value: f"{value:.3g}"),
             Column("start_s", "start", _seconds),
             Column("end_s", "end", _seconds),
             Column("busy_s", "core time", _seconds),
@@ -210,8 +222,10 @@ class Schedule:
             "lower_bound_s": self.lower_bound_s,
             "bound": self.bound,
             "naive_s": self.naive_s,
+            "objective": self.objective,
+            "warm": self.warm,
         }
-        return Table(columns, tuple(rows), left=2, notes=notes)
+        return Table(columns, tuple(rows), left=3, notes=notes)
 
     def __str__(self) -> str:
         head = (

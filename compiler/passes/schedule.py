@@ -11,6 +11,7 @@ from ...runtime.counts import tile_weights
 from ...runtime.dealing import deal
 from ...runtime.energy import EnergyReport
 from ...runtime.errors import CompileError, complaint
+from ...runtime.plan import Plan
 from ...runtime.program import ChipStep, HostStep, ProductStep, ProgramBody, RecurrentStep, Step
 from ...runtime.schedule import EventKind, Schedule
 from ...runtime.walk import reads
@@ -18,14 +19,18 @@ from ...runtime.walk import reads
 LEVELS = ("bank", "step", "tile")
 
 
-def schedule(body: ProgramBody, batch: int) -> Schedule:
+def schedule(body: ProgramBody, batch: int, plan: Plan | None = None, warm: bool = False) -> Schedule:
     """Schedule a program for a batch of samples, and check the result against the rules.
 
-    Weight-stationary: see :mod:`lightloom.runtime.dealing`, which the runtime uses for other batch sizes.
+    See :mod:`lightloom.runtime.dealing`, which the runtime uses for other batch sizes.
 
-    Raises: InputError for a batch below 1; VerifyError if a rule is broken.
+    Args:
+        plan: dataflow and objective; the program's own if not given. warm: the run after one like it.
+
+    Raises: InputError for a batch below 1; TargetError for a dataflow that the chip's memories are too small for;
+        VerifyError if a rule is broken.
     """
-    found = deal(body, batch)
+    found = deal(body, batch, plan, warm)
     found.verify(body)
     return found
 
