@@ -102,8 +102,24 @@ def _timing(target: Target) -> list[str]:
 
 
 def _rates(target: Target) -> list[str]:
-    """Control starts the shots of every lane, and a core takes the vectors asked of it."""
+    """Converters take a sample in each window, control starts the shots of every lane, and a core takes the vectors
+    asked of it.
+    """
     faults: list[str] = []
+    for name, field, rate in (
+        ("DACs", "encoding.dac_rate_hz", target.encoding.dac_rate_hz),
+        ("ADCs", "detection.adc_rate_hz", target.detection.adc_rate_hz),
+    ):
+        if rate is not None and 1 / rate > target.timing.window_s * (1 + ROUNDING):
+            faults.append(
+                complaint(
+                    f"the {name} cannot convert a sample in every window",
+                    where="timing.window_s",
+                    got=f"{target.timing.window_s:g} s, short by {1 / rate - target.timing.window_s:g} s",
+                    allowed=f"at least {1 / rate:g} s, a sample at {field}",
+                    next_step=f"raise timing.window_s to {1 / rate:g} or {field} to {1 / target.timing.window_s:g}",
+                )
+            )
     timing, lanes, shots = target.timing, target.encoding.lanes, target.encoding.shots
     fewer = f", or lower encoding.lanes from {lanes}" if lanes > 1 else ""
     if timing.control_rate_hz is not None and lanes / timing.control_rate_hz > timing.window_s * (1 + ROUNDING):

@@ -71,6 +71,7 @@ class EncodingSpec(Part):
     sign: Literal["differential", "differential_two_shot", "phase_sign", "offset"] = "differential"
     scale: Literal["per_vector", "static"] = "per_vector"
     dac_bits: Bits = None
+    dac_rate_hz: Positive | None = None  # samples that a DAC converts in a second: one a window
     lanes: int = Field(default=1, ge=1)  # wavelengths or time slots: shots that go through a mesh in one window
 
     @property
@@ -89,6 +90,7 @@ class DetectionSpec(Part):
 
     kind: Literal["coherent", "intensity"] = "coherent"
     adc_bits: Bits = None
+    adc_rate_hz: Positive | None = None  # samples that an ADC converts in a second: one a window
     adc_range: Literal["worst_case", "calibrated"] = "worst_case"
     noise: bool = False  # shot, thermal and dark noise on
     responsivity_a_per_w: Positive = 1.0

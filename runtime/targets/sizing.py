@@ -9,11 +9,10 @@ everything that reads ``launch_power_w`` (noise, prices, reports) sees it.
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..errors import complaint
-from .part import Part
+from ..errors import TargetError, complaint
 
 if TYPE_CHECKING:
     from .schema import Target
@@ -23,7 +22,8 @@ COMPUTED = "computed: "
 """How the source of a sized power begins; it is ``assumed``, since no one measured or published it."""
 
 
-class Sizing(Part):
+@dataclass(frozen=True, slots=True)
+class Sizing:
     """What a sized laser launches into a port, and the sentence that says why."""
 
     launch_power_w: float
@@ -47,13 +47,16 @@ class Sizing(Part):
 
 
 def sizing(target: Target) -> Sizing:
-    """The power that a target asks of its laser. ``inf`` where no power is enough, or nothing is asked."""
+    """The power that a target without contradictions asks of its laser.
+
+    Raises: TargetError where nothing is asked.
+    """
     # Imported here: optics describe targets, and only a sized laser needs them.
     from ..optics import budget
 
     asked = budget.asked_snr_db(target)
     if asked is None:
-        return Sizing(launch_power_w=math.inf, source=f"{COMPUTED}nothing is asked of the light")
+        raise TargetError(unasked())
     loss = budget.longest_path_loss_db(target)
     wanted = f"{asked:.4g} dB of a full-scale signal at its detector"
     if target.detection.required_snr_db is None:

@@ -40,6 +40,8 @@ VALUES: dict[str, Any] = {
     "mesh.splitter_error_rad": 0.01,
     "mesh.chip_seed": 4,
     "encoding.lanes": 2,
+    "encoding.dac_rate_hz": 2e10,
+    "detection.adc_rate_hz": 2e10,
     "encoding.dac_bits": 4,
     "detection.adc_bits": 5,
     "detection.noise": False,

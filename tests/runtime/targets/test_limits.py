@@ -95,6 +95,20 @@ class TestTiming:
             chip(timing={"update_s": slow})
         assert chip(timing={"update_s": chip().timing.reconfigure_s})
 
+    @pytest.mark.parametrize(
+        ("field", "name", "others"),
+        [
+            ("encoding.dac_rate_hz", "DACs", "detection.adc_rate_hz"),
+            ("detection.adc_rate_hz", "ADCs", "encoding.dac_rate_hz"),
+        ],
+    )
+    def test_slow_converters(self, field: str, name: str, others: str) -> None:
+        free = chip().with_({others: None})
+        assert free.with_({field: 1e9, "encoding.lanes": 4})  # every lane has its own
+        said = rf"the {name} cannot convert.*short by 1e-09 s.*at least 2e-09 s.*window_s to 2e-09 or {field} to 1e\+09"
+        with pytest.raises(TargetError, match=said):
+            free.with_({field: 5e8})
+
     def test_control_starts_every_lane(self) -> None:
         """Four lanes of a window of 1 ns are 4 G shots a second."""
         lanes = {"encoding": {"lanes": 4}}

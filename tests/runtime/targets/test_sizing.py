@@ -83,6 +83,15 @@ def test_it_survives_toml_and_json(ratio: float, loss: float, kind: str) -> None
     assert ll.Target.model_validate(target) is target
 
 
+def test_it_is_sized_however_a_target_is_made() -> None:
+    parts = {name: getattr(sized(), name) for name in ("mesh", "encoding", "timing", "energy", "memory", "area")}
+    detection = GIVEN.detection.model_copy(update={"laser": "sized", "required_snr_db": 45.0})
+    made = ll.Target(name="mine", detection=detection, **parts)
+    assert made.detection.launch_power_w == sized().detection.launch_power_w
+    assert made.provenance[FIELD] == sized().provenance[FIELD]
+    assert made.with_({"name": "other"}).detection == made.detection
+
+
 def test_a_file_need_not_give_the_power() -> None:
     lines = ll.targets.dump_target(sized()).splitlines()
     text = "\n".join(line for line in lines if not line.startswith("launch_power_w"))

@@ -134,7 +134,7 @@ def test_any_source_text_survives_toml(text):
 @settings(deadline=None)
 @given(value=st.floats(min_value=1e-30, max_value=1e30, allow_nan=False))
 def test_any_number_survives_toml(value):
-    target = targets.get("mzi64").with_({"timing.window_s": value})
+    target = targets.get("ideal").with_({"timing.window_s": value})
     assert parse_target(targets.dump_target(target)) == target
 
 
