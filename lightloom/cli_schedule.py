@@ -56,8 +56,7 @@ def schedule_command(
     with reported(as_json):
         options = {"target": target, "exclude": exclude, "override": override}
         program = changed(opened(source, input_shape, example, **options), dataflow, objective, changes)
-        samples = batch or program.body.example_batch
-        schedule = program.schedule_for(samples, warm=True) if warm else program.schedule_for(samples)
+        schedule = program.schedule_for(batch or program.body.example_batch, warm=warm)
         if csv is not None:
             write_page(csv, schedule.to_csv())
         if trace is not None:

@@ -287,6 +287,10 @@ class TestSchedule:
         assert here["makespan_s"] > there["makespan_s"]
         assert here["objective"] == "edp"
         assert {plan["dataflow"] for plan in here["plans"].values()} <= {"weight"}
+        assert not there["warm"]
+        warm = answer("schedule", loom, "--warm")
+        assert warm["warm"]
+        assert warm["makespan_s"] < answer("schedule", loom)["makespan_s"]
         assert "none of auto" in failed("schedule", loom, "--dataflow", "sideways", code=2)
 
 
