@@ -2,6 +2,11 @@
 
 Torch finds the backend by its entry point; nothing has to be imported. Each graph that TorchDynamo cuts out of a model
 becomes a program of its own, so graph breaks only mean more programs.
+
+By default Dynamo leaves every model with an ``nn.LSTM``, ``nn.GRU`` or ``nn.RNN`` alone: it runs eagerly as a whole, no
+backend is asked, nothing is said. Loading this backend therefore sets ``torch._dynamo.config.allow_rnn``, for the
+process; recurrent layers then reach the chip as they do with :func:`lightloom.compile`. What else Dynamo cannot trace
+stays on the host: ``torch.compile(..., fullgraph=True)`` makes that an error, the option ``parts`` lists what landed.
 """
 
 from __future__ import annotations
@@ -20,6 +25,9 @@ from .compiler.passes.base import matches
 from .compiler.passes.place import NothingPhotonicError
 from .program import Program
 from .runtime.errors import CaptureError, CompileError, complaint
+
+if hasattr(torch._dynamo.config, "allow_rnn"):  # not in torch before 2.6
+    torch._dynamo.config.allow_rnn = True
 
 _COMPILE = ("target", "exclude", "overrides", "calibration", "strict")
 _RUN = ("ideal", "seed", "executor", "dtype")

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._dynamo.trace_rules import get_torch_obj_rule_map
 from torch.nn.modules import rnn
 from torch.nn.utils import rnn as packing
 
@@ -106,6 +107,8 @@ def whole_loops() -> Iterator[None]:
     if isinstance(current, _Functions):  # a trace within a trace
         yield
         return
+    # Dynamo makes its table of torch's functions once, by what it then finds: these must be the real ones
+    get_torch_obj_rule_map()
     functions = _Functions(current)
     for module, name, _ in kept:
         setattr(module, name, functions if name == "_VF" else getattr(functions, name))

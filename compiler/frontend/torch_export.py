@@ -372,6 +372,8 @@ def _path(node: torch.fx.Node) -> str:
 def _home_of_weight(args: tuple[Arg, ...]) -> str:
     """The module that an op's weight belongs to: the layer path of an op that no module made."""
     for arg in args[1:]:
-        if isinstance(arg, Ref) and arg.name.endswith(".weight"):
-            return arg.name.removesuffix(".weight")
+        for item in arg if isinstance(arg, tuple) else (arg,):
+            home, _, leaf = item.name.rpartition(".") if isinstance(item, Ref) else ("", "", "")
+            if home and leaf in ("weight", "weight_ih_l0"):
+                return home
     return ""

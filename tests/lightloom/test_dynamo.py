@@ -121,3 +121,46 @@ def test_residual_network_with_a_dynamic_batch() -> None:
         x = torch.randn(batch, 1, 16, 16)
         assert torch.allclose(fast(x), model(x), rtol=1e-4, atol=1e-5)
     assert len(parts) == 2  # a static batch, then a symbolic one for good
+
+
+class Listener(nn.Module):
+    def __init__(self, layer: nn.Module, features: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 5)
+        self.deep = nn.ModuleDict({"loop": layer})
+        self.last = nn.Linear(features, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y, _ = self.deep["loop"](self.first(x))
+        return self.last(y[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("layer", "features"),
+    [
+        (nn.LSTM(5, 7, num_layers=2, batch_first=True), 7),
+        (nn.GRU(5, 7, batch_first=True, bidirectional=True, bias=False), 14),
+        (nn.RNN(5, 7, batch_first=True), 7),
+    ],
+    ids=["lstm", "gru", "rnn"],
+)
+def test_recurrent_layers_land_on_the_chip(layer: nn.Module, features: int) -> None:
+    torch.manual_seed(5)
+    model = Listener(layer, features).eval()
+    program = ll.compile(model, torch.zeros(2, 4, 6), target="mzi16")  # a trace before must not be in the way
+    parts: list[Part] = []
+    options = {"target": "mzi16", "parts": parts, "ideal": True}
+    fast = torch.compile(model, backend="lightloom", options=options, fullgraph=True)
+    x = torch.randn(3, 4, 6)
+    y = fast(x)
+    assert torch.allclose(y, model(x), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(y, program.run(x, ideal=True), rtol=1e-6, atol=1e-6)
+    assert [list(part.program.body.banks) for part in parts if part.program] == [list(program.body.banks)]
+    assert any(name.startswith("deep.loop.") for name in program.body.banks)
+
+
+def test_dropout_between_recurrent_layers_is_refused_in_training() -> None:
+    model = Listener(nn.LSTM(5, 7, num_layers=2, batch_first=True, dropout=0.5), 7).train()
+    fast, _ = compiled(model)
+    with pytest.raises(ll.CompileError, match=r"dropout between recurrent layers.*deep\.loop"):
+        fast(torch.randn(2, 4, 6))
