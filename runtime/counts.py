@@ -17,7 +17,6 @@ from .buffers import bank_rows
 from .event_counts import Counts, configure_counts, host_counts, stream_counts, total, window_counts
 from .latency import spills
 from .movement import written
-from .moves import moves
 from .occupancy import active_cols, active_rows, chain_ends, tile_sizes, tile_weights
 from .program import HostStep, ProductStep, ProgramBody, RecurrentStep, StepCost
 from .recurrent_counts import gate_link_bytes
@@ -35,7 +34,6 @@ __all__ = [
     "chain_ends",
     "configure_counts",
     "host_counts",
-    "move_counts",
     "run_counts",
     "settings_per_tile",
     "step_counts",
@@ -63,11 +61,6 @@ class StepCounts:
     def all(self) -> Counts:
         """Configuration and execution together."""
         return self.configuration + self.execution
-
-
-def move_counts(body: ProgramBody, batch: int) -> Counts:
-    """What crosses the link between host and chip in a run of so many samples, but for the loops' own moves."""
-    return Counts(link_bytes=sum(step.bytes for step in moves(body, batch).values()))
 
 
 def step_counts(body: ProgramBody, schedule: Schedule) -> dict[str, StepCounts]:
