@@ -205,7 +205,6 @@ def test_schedules_that_meet_their_bound(case: str, split: bool) -> None:
 
 
 COPIES = [
-    ([("chip", 1, 6, ()), ("chip", 3, 1, (1,))], 4.0),
     ([("chip", 1, 4, ()), ("chip", 1, 4, (1,))], 8.0),
     ([("host", 0, 4, ()), ("chip", 1, 5, (1,)), ("chip", 3, 1, (1,))], 4.0),
 ]
