@@ -43,7 +43,7 @@ objectives = ["latency_s", "amortised_energy_j"]
 "mesh.cores" = [4, 32]
 "mesh.buffers" = [1, 2]
 "timing.window_s" = [1e-10, 1e-9]
-"timing.reconfigure_s" = [1e-8, 1e-5]
+"timing.reconfigure_s" = [1e-8, 1e-7]
 "encoding.dac_bits" = [4, 8]
 "encoding.lanes" = [1, 4]
 

@@ -11,6 +11,7 @@ from ..runtime.report.tables import si
 from .spec import SweepSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
     from .run import Finished
@@ -39,6 +40,9 @@ FIGURES = ("pareto.svg", "pareto.png")
 
 NUMBERED = 24
 """Points of a front that are numbered; more would cover one another."""
+
+APART = 10.0
+"""Points of the figure, 1/72 inch or so, between two that have a number each."""
 
 
 def figure(
@@ -73,16 +77,6 @@ def figure(
     # what the front reaches: from one point on, nothing better until the next
     axes.step(*places(front), where="post", color="#1f6fd1", lw=1.4)
     axes.scatter(*places(front), s=36, color="#1f6fd1", zorder=3, label=f"Pareto front ({len(front)})")
-    if len(front) <= NUMBERED:
-        for number, item in enumerate(front, 1):
-            axes.annotate(
-                str(number),
-                (item.metrics[across], item.metrics[up]),
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=8,
-                color="#17508f",
-            )
     for axis, name in ((axes.xaxis, across), (axes.yaxis, up)):
         values = [item.metrics[name] for item in (*inside, *beyond)]
         if min(values) > 0 and max(values) > 8 * min(values):
@@ -90,11 +84,26 @@ def figure(
         _dress(axis, name, values)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
+    if len(front) <= NUMBERED:
+        _number(axes, list(zip(*places(front), strict=True)))
     axes.set_title(f"{spec.model} from {spec.target}: {len(inside) + len(beyond)} points", fontsize=11)
     paths = [folder / name for name in FIGURES]
     for path in paths:
         chart.savefig(path, dpi=150)
     return paths
+
+
+def _number(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
+    """Number the points of a front; neighbours that lie on one another share a label."""
+    axes.get_figure().draw_without_rendering()  # type: ignore[union-attr]
+    shown = axes.transData.transform(points)
+    first = 0
+    for last in range(len(points)):
+        ends = last + 1 == len(points) or max(abs(shown[last + 1] - shown[first])) > APART
+        if ends:
+            text = str(first + 1) if first == last else f"{first + 1}-{last + 1}"
+            axes.annotate(text, points[first], (4, 4), textcoords="offset points", fontsize=8, color="#17508f")
+            first = last + 1
 
 
 def _dress(axis: Axis, name: str, values: Sequence[float]) -> None:
