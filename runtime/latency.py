@@ -153,6 +153,7 @@ class LatencyReport:
     core_busy_s: float
     bound: str = ""
     naive_s: float = 0.0
+    link_busy_s: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -185,6 +186,7 @@ class LatencyReport:
             ("core time, all", self.chip_busy_s, si(self.chip_busy_s, "s")),
             ("core utilization", self.utilization, percent(self.utilization, 1)),
             ("host time", self.host_busy_s, si(self.host_busy_s, "s")),
+            ("link time", self.link_busy_s, si(self.link_busy_s, "s")),
         ]
         texts = {name: text for name, _, text in rows}
         data = tuple((name, (name, value)) for name, value, _ in rows)
@@ -207,6 +209,7 @@ class LatencyReport:
             "core_busy_s": self.core_busy_s,
             "configure_s": self.configure_s,
             "host_busy_s": self.host_busy_s,
+            "link_busy_s": self.link_busy_s,
             "steps": self.steps.to_dict(),
         }
 
@@ -225,11 +228,12 @@ def latency(body: ProgramBody, schedule: Schedule) -> LatencyReport:
         cores=body.target.mesh.cores,
         chip_busy_s=float(np.sum(seconds[on_chip])),
         configure_s=float(np.sum(seconds[schedule.kind == 0])),
-        host_busy_s=float(np.sum(seconds[~on_chip])),
+        host_busy_s=float(np.sum(seconds[schedule.kind == 2])),
         steps=schedule.table(),
         core_busy_s=_core_busy_s(schedule) if schedule.buffers > 1 else float(np.sum(seconds[on_chip])),
         bound=schedule.bound,
         naive_s=schedule.naive_s,
+        link_busy_s=float(np.sum(seconds[schedule.kind == 3])),
     )
 
 

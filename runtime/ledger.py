@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .events import EVENT_NAMES, EVENTS, Activity
+from .exact import on_grid
 from .report.tables import Column, Table, percent, si
 
 PARTS = ("optical", "control", "conversion", "detection", "memory", "host", "link")
@@ -40,20 +40,6 @@ ITEMS: dict[str, tuple[str, bool]] = {
 
 IDLE = "idle"
 """Row of what cores take between events: settings that are held, electronics that are on."""
-
-
-def on_grid(*tables: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Round tables of joules to one binary grid, so that sums of their entries are exact in any order.
-
-    The grid is 2**-52 of the next power of two above the total: every partial sum is then a whole number of
-    grid steps below 2**53, which float64 holds exactly. An entry moves by at most 2.3e-16 of the total.
-    """
-    whole = math.fsum(math.fsum(table.ravel()) for table in tables)
-    if whole == 0:
-        return tables
-    step = math.ldexp(1.0, math.frexp(whole)[1] - 52)
-    # Subnormal totals have no finer grid than float64 itself, which is exact for sums already.
-    return tables if step == 0 else tuple(np.rint(table / step) * step for table in tables)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from lightloom.runtime.errors import InputError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.movement import chains, movement, written
 from lightloom.runtime.plan import StepPlan
-from lightloom.runtime.program import ProgramBody, StepCost, TileBank
+from lightloom.runtime.program import ProductStep, ProgramBody, StepCost, TileBank
 
 from .bankloop.toy import make_bank, make_target
 from .bodies import bank, host, layer, matrix, network, program
@@ -177,6 +177,25 @@ class TestWritesWhatChanges:
         assert written(body, schedule).tolist() == [3 + 1, 2 + 1]  # 0 to 3, then 1 to 2
         empty = timetable(body, rows, resident=np.array([[-1, -1]]), turns=np.array([0]))
         assert written(body, empty).tolist() == [ALL, ALL]
+
+    def test_tiles_that_only_a_run_knows_are_written_whole_and_so_is_what_follows(self):
+        """Tile 0 of the layer, a product's tile, tile 0 again, then tile 1, which changes two settings."""
+        body = changing(2)
+        made = body.banks["m0"]
+        product = ProductStep("p", "d", "v0", "v0", body.matrix_steps[0].type, "p", "")
+        dynamic = TileBank(replace(made.spec, name="d", tiles=1, dynamic=True), {})
+        body = replace(
+            body,
+            steps=(*body.steps, product),
+            banks={**body.banks, "d": dynamic},
+            costs={**body.costs, "p": StepCost(0, 1, 0)},
+        )
+        rows = [(CONFIGURE, 0, 0, 0, 0, 1), (CONFIGURE, 1, 7, 0, 1, 2)]
+        rows += [(CONFIGURE, 0, 0, 0, 2, 3), (CONFIGURE, 0, 1, 0, 3, 4)]
+        schedule = timetable(body, rows)
+        assert written(body, schedule).tolist() == [ALL, ALL, ALL, 2]
+        assert movement(body, schedule).moved == 1  # from tile 0 to itself, and to tile 1
+        assert [chain.tolist() for chain in chains(body, schedule)] == [[[0, 0], [0, 0], [0, 1]]]
 
     def test_chunks_and_banks_make_no_difference(self, monkeypatch):
         body = chain(

@@ -12,7 +12,7 @@ from lightloom.runtime.dealing import deal
 from lightloom.runtime.energy import ITEMS, energy, price
 from lightloom.runtime.event_counts import Counts
 from lightloom.runtime.events import EVENT_NAMES, EVENTS, activity, inside, own_configure_s
-from lightloom.runtime.latency import detection_window_s, stream_s
+from lightloom.runtime.latency import detection_window_s, latency, stream_s
 
 from .bodies import layer, network
 from .test_recurrent import program as recurrent_program
@@ -98,9 +98,12 @@ class TestActivity:
     def test_moves_are_counted_with_their_time(self):
         target = CHIP.with_(link={"latency_s": 1e-6, "bytes_per_s": 1e9})
         body = layer(target, 20, 40, vectors=5)
-        found = activity(body, deal(body, 2))["move"]
+        schedule = deal(body, 2)
+        found = activity(body, schedule)["move"]
         assert found.number == 2
         assert found.busy_s == pytest.approx(2e-6 + (2 * 5 * (40 + 20) * 4) / 1e9)
+        times = latency(body, schedule)
+        assert (times.link_busy_s, times.host_busy_s) == (found.busy_s, 0)
 
     def test_the_moves_of_a_loop_are_no_host_time(self):
         body = recurrent_program("projected")
