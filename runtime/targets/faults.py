@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import TargetError, complaint
+
+ROUNDING = 1e-9
+"""Relative slack of comparisons: sums of times that are meant to be equal differ by rounding."""
 
 _ALLOWED = {
     "greater_than": "more than {gt}",
@@ -80,3 +84,17 @@ def target_error(name: str, faults: list[str]) -> TargetError:
         return TargetError(f"{name}: {faults[0]}")
     lines = "\n".join(f"  - {fault}" for fault in faults)
     return TargetError(f"{name} has {len(faults)} faults:\n{lines}")
+
+
+def at_least(value: float) -> str:
+    """A value to raise a field to, in six digits that are enough."""
+    return _digits(value, ROUND_CEILING) if float(f"{value:g}") < value * (1 - ROUNDING / 10) else f"{value:g}"
+
+
+def at_most(value: float) -> str:
+    """A value to lower a field to, in six digits that are few enough."""
+    return _digits(value, ROUND_FLOOR) if float(f"{value:g}") > value * (1 + ROUNDING / 10) else f"{value:g}"
+
+
+def _digits(value: float, rounding: str) -> str:
+    return f"{float(Context(prec=6, rounding=rounding).create_decimal_from_float(value)):g}"

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import complaint
+from .faults import ROUNDING, at_least, at_most
 from .sizing import FIELD, unasked
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ def _sized(target: Target) -> list[str]:
     if math.isinf(needed):
         return [_no_power(target, asked)]
     most = target.detection.max_launch_w
-    if most is None or needed <= most:
+    if most is None or needed <= most * (1 + ROUNDING):
         return []
     found = budget.snr_db(budget.launching(target, most))
-    lower = f"lower detection.required_snr_db to {found:.2f}"
+    reachable = f"{math.floor(found * 100) / 100:.2f}"
+    lower = f"lower detection.required_snr_db to {reachable}"
     if target.detection.required_snr_db is None:
-        lower = f"set detection.required_snr_db to {found:.2f}, less than the ADC resolves"
+        lower = f"set detection.required_snr_db to {reachable}, less than the ADC resolves"
     return [
         complaint(
             "the lasers cannot launch what the detectors are asked for",
@@ -47,7 +49,7 @@ def _sized(target: Target) -> list[str]:
             got=f"{needed:g} W needed for {asked:.4g} dB over {budget.longest_path_loss_db(target):.4g} dB of loss, "
             f"short by {needed - most:g} W, {10 * math.log10(needed / most):.2f} dB",
             allowed=f"at most detection.max_launch_w = {most:g} W",
-            next_step=f"raise detection.max_launch_w to {needed:g}, {lower}, or lower mesh.cell_loss_db or "
+            next_step=f"raise detection.max_launch_w to {at_least(needed)}, {lower}, or lower mesh.cell_loss_db or "
             "mesh.coupling_loss_db",
         )
     ]
@@ -67,11 +69,11 @@ def _given(target: Target) -> list[str]:
     if math.isinf(needed):
         return [_no_power(target, asked)]
     most = target.detection.max_launch_w
-    step = f"raise {FIELD} to {needed:g}, or set detection.laser to sized"
+    step = f"raise {FIELD} to {at_least(needed)}, or set detection.laser to sized"
     if most is not None and needed > most:
         step = (
-            f"raise {FIELD} to {needed:g} and detection.max_launch_w with it ({10 * math.log10(needed / most):.2f} dB "
-            "above), or lower mesh.cell_loss_db or mesh.coupling_loss_db"
+            f"raise {FIELD} to {at_least(needed)} and detection.max_launch_w with it "
+            f"({10 * math.log10(needed / most):.2f} dB above), or lower mesh.cell_loss_db or mesh.coupling_loss_db"
         )
     launched = target.detection.launch_power_w
     return [
@@ -88,7 +90,7 @@ def _given(target: Target) -> list[str]:
 def _above_the_lasers(target: Target) -> list[str]:
     """The stated power is one that the lasers can launch."""
     launched, most = target.detection.launch_power_w, target.detection.max_launch_w
-    if most is None or launched <= most:
+    if most is None or launched <= most * (1 + ROUNDING):
         return []
     return [
         complaint(
@@ -96,7 +98,7 @@ def _above_the_lasers(target: Target) -> list[str]:
             where=FIELD,
             got=f"{launched:g} W, {launched - most:g} W or {10 * math.log10(launched / most):.2f} dB too much",
             allowed=f"at most detection.max_launch_w = {most:g} W",
-            next_step=f"lower {FIELD} to {most:g}, or raise detection.max_launch_w to {launched:g}",
+            next_step=f"lower {FIELD} to {at_most(most)}, or raise detection.max_launch_w to {at_least(launched)}",
         )
     ]
 
@@ -113,13 +115,14 @@ def _no_power(target: Target, asked: float) -> str:
         term = "intensity noise of the laser (detection.rin_db_per_hz)"
         if allowed > floor.shot:
             density = 10 * math.log10((allowed - floor.shot) / detection.bandwidth_hz)
-            steps.append(f"lower detection.rin_db_per_hz below {density:.2f}")
+            steps.append(f"lower detection.rin_db_per_hz below {math.floor(density * 100) / 100:.2f}")
     else:
         term = "shot noise of the signal against the local oscillator (detection.local_oscillator_w)"
         if allowed > floor.rin:
             watts = detection.local_oscillator_w * floor.shot / (allowed - floor.rin)
-            steps.append(f"raise detection.local_oscillator_w above {watts:g}")
-    steps.append(f"lower detection.bandwidth_hz below {detection.bandwidth_hz * allowed / (floor.rin + floor.shot):g}")
+            steps.append(f"raise detection.local_oscillator_w above {at_least(watts)}")
+    narrow = detection.bandwidth_hz * allowed / (floor.rin + floor.shot)
+    steps.append(f"lower detection.bandwidth_hz below {at_most(narrow)}")
     asks = "detection.required_snr_db"
     if detection.required_snr_db is None:
         asks = f"the rounding error of detection.adc_bits = {detection.adc_bits}"

@@ -6,14 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from ..errors import complaint
+from .faults import ROUNDING, at_least, at_most
 from .light import light
 from .storage import storage
 
 if TYPE_CHECKING:
     from .schema import Target
-
-ROUNDING = 1e-9
-"""Relative slack of comparisons: sums of times that are meant to be equal differ by rounding."""
 
 
 def broken(target: Target) -> list[str]:
@@ -74,28 +72,28 @@ def _timing(target: Target) -> list[str]:
                 got=f"{timing.window_s:g} s, short by {needed - timing.window_s:g} s",
                 allowed=f"at least {needed:g} s = encode_s {encode:g} + detector_margin_s {margin:g} "
                 f"+ integrate_s {integrate:g}",
-                next_step=f"raise timing.window_s to {needed:g}, or settle or integrate for less",
+                next_step=f"raise timing.window_s to {at_least(needed)}, or settle or integrate for less",
             )
         )
     skew = timing.detector_skew_s
-    if skew is not None and skew > margin:
+    if skew is not None and skew > margin * (1 + ROUNDING):
         faults.append(
             complaint(
                 "the margin does not cover the skew of the detectors: the earliest opens before the light has settled",
                 where="timing.detector_margin_s",
                 got=f"{margin:g} s, short by {skew - margin:g} s",
                 allowed=f"at least detector_skew_s = {skew:g} s",
-                next_step=f"raise timing.detector_margin_s to {skew:g}",
+                next_step=f"raise timing.detector_margin_s to {at_least(skew)}",
             )
         )
-    if timing.update_s is not None and timing.update_s > timing.reconfigure_s:
+    if timing.update_s is not None and timing.update_s > timing.reconfigure_s * (1 + ROUNDING):
         faults.append(
             complaint(
                 "an update of a setting takes longer than setting it anew",
                 where="timing.update_s",
                 got=f"{timing.update_s:g} s, {timing.update_s - timing.reconfigure_s:g} s too long",
                 allowed=f"at most timing.reconfigure_s = {timing.reconfigure_s:g} s",
-                next_step=f"lower timing.update_s to {timing.reconfigure_s:g} or leave it out",
+                next_step=f"lower timing.update_s to {at_most(timing.reconfigure_s)} or leave it out",
             )
         )
     return faults
@@ -117,7 +115,8 @@ def _rates(target: Target) -> list[str]:
                     where="timing.window_s",
                     got=f"{target.timing.window_s:g} s, short by {1 / rate - target.timing.window_s:g} s",
                     allowed=f"at least {1 / rate:g} s, a sample at {field}",
-                    next_step=f"raise timing.window_s to {1 / rate:g} or {field} to {1 / target.timing.window_s:g}",
+                    next_step=f"raise timing.window_s to {at_least(1 / rate)} or {field} to "
+                    f"{at_least(1 / target.timing.window_s)}",
                 )
             )
     timing, lanes, shots = target.timing, target.encoding.lanes, target.encoding.shots
@@ -131,8 +130,8 @@ def _rates(target: Target) -> list[str]:
                 where="timing.window_s",
                 got=f"{timing.window_s:g} s, short by {period - timing.window_s:g} s",
                 allowed=f"at least {period:g} s, {of}",
-                next_step=f"raise timing.window_s to {period:g} or timing.control_rate_hz to "
-                f"{lanes / timing.window_s:g}{fewer}",
+                next_step=f"raise timing.window_s to {at_least(period)} or timing.control_rate_hz to "
+                f"{at_least(lanes / timing.window_s)}{fewer}",
             )
         )
     asked = timing.required_vectors_per_s
@@ -146,7 +145,7 @@ def _rates(target: Target) -> list[str]:
                 where="timing.required_vectors_per_s",
                 got=f"{rate:g} vectors/s with {through}, short by {asked - rate:g}",
                 allowed=f"at least {asked:g} vectors/s",
-                next_step=f"lower timing.window_s to {lanes / (asked * shots):g}, raise encoding.lanes to "
+                next_step=f"lower timing.window_s to {at_most(lanes / (asked * shots))}, raise encoding.lanes to "
                 f"{math.ceil(asked * timing.window_s * shots * (1 - ROUNDING))}{choice}",
             )
         )

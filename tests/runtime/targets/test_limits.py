@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lightloom.runtime import targets
 from lightloom.runtime.converters import adc_sample_j, dac_sample_j
@@ -13,6 +16,7 @@ from lightloom.runtime.energy import price
 from lightloom.runtime.errors import TargetError
 from lightloom.runtime.latency import detection_window_s, spare_s, vectors_per_s
 from lightloom.runtime.optics.budget import required_launch_w, snr_db
+from lightloom.runtime.targets.faults import at_least
 
 
 def chip(**changes: Any) -> targets.Target:
@@ -189,7 +193,7 @@ class TestLight:
     def test_a_ratio_out_of_reach(self) -> None:
         asked = snr_db(chip()) + 1
         watts = required_launch_w(chip(), snr_db=asked)
-        said = rf"short by 1.00 dB.*Raise detection.launch_power_w to {watts:g}"
+        said = rf"short by 1.00 dB.*Raise detection.launch_power_w to {at_least(watts)}"
         with pytest.raises(TargetError, match=said):
             chip(detection={"required_snr_db": asked})
         assert chip(detection={"required_snr_db": asked, "launch_power_w": watts})
@@ -204,6 +208,57 @@ def test_all_broken_constraints_are_told_at_once() -> None:
         chip(timing={"encode_s": 1.0, "control_rate_hz": 1.0}, detection={"required_snr_db": 200.0})
     for said in ("too short", "start shots this fast", "signal-to-noise ratio"):
         assert said in str(caught.value)
+
+
+AWKWARD = st.floats(1.0, 10.0).map(lambda value: value / 3)
+"""Factors whose products need more digits than a message has."""
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    field=st.sampled_from(
+        [
+            "timing.encode_s",
+            "timing.detector_skew_s",
+            "timing.update_s",
+            "timing.control_rate_hz",
+            "encoding.dac_rate_hz",
+            "detection.adc_rate_hz",
+            "timing.required_vectors_per_s",
+            "detection.required_snr_db",
+            "detection.max_launch_w",
+            "memory.sram_bytes",
+            "memory.accumulator_bytes",
+            "memory.input_buffer_bytes",
+        ]
+    ),
+    factor=AWKWARD,
+)
+def test_the_first_thing_to_change_helps(field: str, factor: float) -> None:
+    """A chip that breaks one constraint is taken once the field is set to what the message says."""
+    broken: dict[str, float] = {
+        "timing.encode_s": 4e-9 * factor,
+        "timing.detector_skew_s": 1e-10 * factor,
+        "timing.update_s": 31e-6 * factor,
+        "timing.control_rate_hz": 1e8 * factor,
+        "encoding.dac_rate_hz": 1e8 * factor,
+        "detection.adc_rate_hz": 1e8 * factor,
+        "timing.required_vectors_per_s": 3e9 * factor,
+        "detection.required_snr_db": 65.0 + factor / 2,
+        "detection.max_launch_w": 2e-4 * factor,
+        "memory.sram_bytes": int(300 * factor),
+        "memory.accumulator_bytes": int(19 * factor),
+        "memory.input_buffer_bytes": int(4 * factor),
+    }
+    change: dict[str, Any] = {field: broken[field], "encoding.dac_rate_hz": None, "detection.adc_rate_hz": None}
+    change[field] = broken[field]
+    with pytest.raises(TargetError) as caught:
+        chip().with_(change)
+    found = re.search(r"(?:Raise|Lower) ([\w.]+) to ([\d.e+-]+\d)", str(caught.value))
+    assert found is not None, str(caught.value)
+    value = float(found[2])
+    change[found[1]] = int(value) if found[1].endswith("_bytes") else value
+    assert chip().with_(change)
 
 
 def test_unset_fields_are_no_numbers() -> None:
