@@ -195,6 +195,9 @@ def report(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write it as one self-contained page, with figures, instead.")
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write its figures as SVG and PNG files, instead.")
+    ] = None,
     trace: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the schedule as a trace for ui.perfetto.dev.")
     ] = None,
@@ -209,14 +212,23 @@ def report(
         program = changed(opened(source, input_shape, example, **options), dataflow, objective, changes)
         body = program.body
         schedule = program.schedule_for(batch or body.example_batch)
-        if trace is not None:
-            schedule.to_perfetto(trace)
-        if html is not None:
-            program.to_html(html, batch)
-            messages.print(f"wrote {html}", highlight=False)
-            if not as_json:
-                return
         priced = energy(body, schedule)
+        written: list[Path] = []
+        if trace is not None:
+            schedule.to_perfetto(trace, priced)
+        if html is not None:
+            from .runtime.report.program_page import program_page
+
+            write_page(html, program_page(body, schedule, priced))
+            written.append(html)
+        if figures is not None:
+            from .runtime.report.export import export_figures
+
+            written += export_figures(body, schedule, priced, figures)
+        for path in written:
+            messages.print(f"wrote {path}", highlight=False, soft_wrap=True)
+        if written and not as_json:
+            return
         facts = {
             "program": body.name,
             "target": body.target.model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -58,6 +58,7 @@ class Program:
         dtype: torch.dtype = torch.float32,
         progress: Progress | None = None,
         device: PhotonicDevice | None = None,
+        warm: bool = False,
         **named: Any,
     ) -> Any:
         """Run the program.
@@ -71,6 +72,7 @@ class Program:
             dtype: float32, or float64 for integer codes that no rounding can move.
             progress: Called after each step with (done, total, layer path).
             device: The chip that the step executor drives; the simulator by default.
+            warm: Let the step executor find the tiles on the cores that the run before left there, as sessions do.
             named: Inputs by name, as the model's parameters are called.
 
         Returns:
@@ -81,7 +83,14 @@ class Program:
         """
         tensors = arrange(self.body.inputs, inputs, named)
         return self._runner.run(
-            tensors, seed=seed, ideal=ideal, executor=executor, dtype=dtype, progress=progress, device=device
+            tensors,
+            seed=seed,
+            ideal=ideal,
+            executor=executor,
+            dtype=dtype,
+            progress=progress,
+            device=device,
+            warm=warm,
         )
 
     @property
@@ -151,6 +160,28 @@ class Program:
             raise InputError(
                 complaint("the page cannot be written", where=str(path), got=error.strerror or str(error))
             ) from error
+
+    def export_figures(
+        self, folder: str | Path, batch: int | None = None, formats: Sequence[str] = ("svg", "png")
+    ) -> tuple[Path, ...]:
+        """Write the figures of the report as files: schedule, time and energy by layer, item and event, tiles.
+
+        Args:
+            folder: Made where it is not there.
+            batch: Samples of the run that is shown; the example's batch by default.
+            formats: ``svg``, ``png`` and ``pdf``.
+
+        Returns:
+            The files.
+
+        Raises:
+            InputError: an unknown format, or a file that cannot be written.
+            LightloomError: matplotlib is missing (extra ``demo``).
+        """
+        from .runtime.report.export import export_figures
+
+        schedule = self.schedule if batch is None else self.schedule_for(batch)
+        return export_figures(self.body, schedule, energy(self.body, schedule), folder, formats)
 
     def _repr_html_(self) -> str:
         """The headline and the layers, for notebooks."""

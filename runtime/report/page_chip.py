@@ -150,7 +150,7 @@ def area_data(target: Target, energy: EnergyReport) -> dict[str, Any]:
             {
                 "name": part.name,
                 "count": f"{part.number:,}",
-                "each": f"{(part.footprint_m2 or 0.0) * 1e12:.4g} µm²",
+                "each": _micro_area(part.footprint_m2 or 0.0),
                 "area": square_mm(part.area_m2),
                 "share": percent(part.area_m2, found.total_m2),
                 "width": f"{100 * part.area_m2 / largest:.2f}",
@@ -169,8 +169,22 @@ def sources_data(target: Target) -> list[list[str]]:
     found: list[list[str]] = []
     for path, item in sorted(target.provenance.items(), key=lambda pair: order[pair[1].kind]):
         part, _, field = path.partition(".")
-        found.append([path, quantity(getattr(getattr(target, part), field), item.unit), item.kind, item.source])
+        found.append([path, _written(getattr(getattr(target, part), field), item.unit), item.kind, item.source])
     return found
+
+
+def _written(value: Any, unit: str) -> str:
+    """A field's value with its unit; bytes with a prefix, areas in square micrometres."""
+    if isinstance(value, int | float) and unit.startswith("byte"):
+        return si(value, f"B{unit.removeprefix('byte')}", 4)
+    if isinstance(value, int | float) and unit.startswith("m^2"):
+        return _micro_area(value) + unit.removeprefix("m^2")
+    return quantity(value, unit)
+
+
+def _micro_area(area_m2: float) -> str:
+    value = area_m2 * 1e12
+    return f"{value:,.0f} µm²" if value >= 100 else f"{value:.3g} µm²"
 
 
 def references_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..banks import phase_words
-from ..counts import active_cols, active_rows
+from ..counts import tile_weights
 from ..meshes import Mesh, tile_mesh
-from ..program import BankSpec, ProgramBody
+from ..program import BankSpec, ProgramBody, TileBank
 from .packing import packed
 
 SETTINGS_BYTES = 1 << 20
@@ -34,12 +34,13 @@ def _bank(body: ProgramBody, name: str, share: int, places: int) -> dict[str, An
     chosen = (
         np.unique(np.linspace(0, spec.tiles - 1, kept).round().astype(np.int64)) if spec.tiles else np.empty(0, int)
     )
-    used = active_rows(bank) * active_cols(bank) / spec.ports**2
     row, col, by = coarse_grid(spec, *(bank.columns[axis].astype(np.int64) for axis in ("group", "row", "col")), places)
     across = -(-spec.grid_cols // by)
     place, where = np.unique(row * across + col, return_inverse=True)
     held = np.maximum(np.bincount(where, minlength=len(place)), 1)
-    scale, filled = (np.bincount(where, values, len(place)) / held for values in (bank.columns["scale"], used))
+    scale, filled = (
+        np.bincount(where, values, len(place)) / held for values in (bank.columns["scale"], used_cells(bank))
+    )
     return {
         "bank": name,
         "layers": [step.path or step.name for step in body.steps if name in getattr(step, "banks", ())],
@@ -61,6 +62,11 @@ def _bank(body: ProgramBody, name: str, share: int, places: int) -> dict[str, An
         "where": [[int(bank.columns[axis][tile]) for axis in ("group", "row", "col")] for tile in chosen],
         "settings": [_settings(body, name, int(tile), layout) for tile in chosen],
     }
+
+
+def used_cells(bank: TileBank) -> np.ndarray:
+    """Share of each tile's cells that hold weights, float64 (T,)."""
+    return tile_weights(bank) / bank.spec.ports**2
 
 
 def coarse_grid(

@@ -44,7 +44,7 @@ const fillLayers = () => {
 };
 const head = make("tr");
 for (const [key, title, , flags] of used) {
-  const cell = make("th", { scope: "col", class: [flags.left && "left", flags.extra && "extra"].filter(Boolean).join(" "), "data-key": key }), button = make("button", { type: "button" }, title);
+  const cell = make("th", { scope: "col", class: [flags.left && "left", flags.extra && "extra"].filter(Boolean).join(" "), "data-key": key, "data-title": title }), button = make("button", { type: "button" }, title);
   if (headings[key]) cell.title = headings[key];
   button.onclick = () => { sortUp = sortKey === key ? !sortUp : Boolean(flags.left); sortKey = key; fillLayers(); };
   cell.append(button); head.append(cell);
