@@ -66,3 +66,45 @@ def test_one_question_at_a_time() -> None:
         budget.required_launch_w(targets.get("mzi16"), bits=6, snr_db=40.0)
     with pytest.raises(InputError, match="what is asked of the light"):
         budget.required_launch_w(targets.get("mzi16"))
+
+
+@pytest.mark.parametrize("kind", ["coherent", "intensity"])
+@pytest.mark.parametrize("watts", [1e-9, 3.7e-4, 2.0])
+def test_what_is_launched_now_does_not_matter(kind: str, watts: float) -> None:
+    """To the last bit: a sized laser that is sized again stays as it is."""
+    chip = targets.get("mzi16").with_({"detection.kind": kind})
+    needed = budget.required_launch_w(chip, snr_db=47.0)
+    assert budget.required_launch_w(chip.with_({"detection.launch_power_w": watts}), snr_db=47.0) == needed
+
+
+@pytest.mark.parametrize("kind", ["coherent", "intensity"])
+@pytest.mark.parametrize("local_oscillator_w", [1e-7, 1e-3])
+def test_the_floor_is_what_a_blinding_laser_leaves(kind: str, local_oscillator_w: float) -> None:
+    detection = {"kind": kind, "local_oscillator_w": local_oscillator_w}
+    chip = targets.get("mzi16").with_(detection=detection)
+    floor = budget.noise_floor(chip)
+    assert budget.snr_db(chip.with_({"detection.launch_power_w": 1e12})) == pytest.approx(floor.snr_db, abs=1e-3)
+    assert budget.required_launch_w(chip, snr_db=floor.snr_db - 0.01) < math.inf
+    assert budget.required_launch_w(chip, snr_db=floor.snr_db + 0.01) == math.inf
+    assert (floor.shot == 0) == (kind == "intensity")
+
+
+def test_without_such_noise_there_is_no_floor() -> None:
+    assert budget.NoiseFloor(0.0, 0.0).snr_db == math.inf
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("coherent", 7), ("intensity", 8)])
+def test_what_an_adc_resolves(kind: str, bits: int) -> None:
+    """A coherent ADC of 8 bits tells 127 steps to each side of zero, an intensity ADC 255."""
+    chip = targets.get("mzi16").with_(detection={"kind": kind, "adc_bits": 8})
+    assert budget.adc_snr_db(chip) == budget.bits_snr_db(bits)
+    assert budget.asked_snr_db(chip) == budget.adc_snr_db(chip)
+    assert budget.asked_snr_db(chip.with_({"detection.required_snr_db": 30.0})) == 30.0
+    assert budget.asked_snr_db(chip.with_({"detection.adc_bits": None})) is None
+
+
+def test_the_loss_of_the_longest_path() -> None:
+    chip = targets.get("mzi16")
+    wanted = chip.mesh.coupling_loss_db + 2 * 16 * chip.mesh.cell_loss_db
+    assert budget.longest_path_loss_db(chip) == pytest.approx(wanted)
+    assert budget.link_budget(chip).path_loss_db == budget.longest_path_loss_db(chip)
