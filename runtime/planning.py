@@ -27,8 +27,11 @@ from .widths import settings_per_tile
 RUNS = 4
 """Runs after which a warm schedule is taken as it is, where what the cores hold still changes."""
 
-WEIGHTS = (1.0, 0.0, 0.25, 0.5, 2.0, 0.125, 4.0, 8.0)
-"""Weights of a configuration, those first that are best most often."""
+WEIGHTS = (1.0, 0.0, 0.25, 0.5, 2.0, 0.7, 0.35, 1.4, 0.125, 4.0, 8.0)
+"""Weights of a configuration where only time counts, those first that are best most often."""
+
+PRICED_WEIGHTS = (1.0, 0.25, 4.0, 0.0)
+"""Weights of a configuration beside joules."""
 
 PRICES = (1.0, 0.0, 0.3, 3.0)
 """Prices of a second, in what the objective makes of it for the plain schedule."""
@@ -184,7 +187,8 @@ class Trials:
         seen = [plain.plans]
         prices = (math.inf,) if math.isinf(price) else tuple(price * factor for factor in PRICES)
         for each in prices:
-            for weight in WEIGHTS if each else WEIGHTS[:1]:
+            weights = WEIGHTS if math.isinf(each) else PRICED_WEIGHTS if each else PRICED_WEIGHTS[:1]
+            for weight in weights:
                 chosen = {name: _cheapest(own, each, weight * share) for name, own in found.items()}
                 plans = {name: option.plan for name, option in chosen.items()}
                 keep = self.fits(_configures(chosen))
