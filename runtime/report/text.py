@@ -14,6 +14,7 @@ from ..optics.budget import adc_snr_db, link_budget, required_launch_w
 from ..program import ProgramBody
 from ..schedule import Schedule
 from ..targets.schema import Target
+from ..tile_energies import tile_energies
 from . import references
 from .tables import Column, Table, percent, si
 
@@ -32,6 +33,7 @@ def report(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
         ("Energy by item, of the run", items_text(body, energy)),
         ("Events of the run", str(energy.events())),
         ("Energy by layer, of the run", str(energy.layers())),
+        ("Energy by tile, of the run", tiles_text(body, schedule)),
         ("Memory and link traffic of the run", traffic_text(body, schedule, energy)),
         ("Counts of the run", counts_text(body, schedule)),
         ("Link budget", link_text(body.target)),
@@ -80,6 +82,22 @@ def items_text(body: ProgramBody, energy: EnergyReport) -> str:
         return table
     note = f"phases of products of computed values are taken as {MEAN_HALF_TURNS:g} pi each: only a run knows them"
     return f"{table}\n{note}"
+
+
+def tiles_text(body: ProgramBody, schedule: Schedule) -> str:
+    """Joules of the tiles of each matrix: the least, the mean and the most that one takes, and all of them."""
+    rows = [
+        (name, len(joules), float(joules.min()), float(joules.mean()), float(joules.max()), float(joules.sum()))
+        for name, joules in tile_energies(body, schedule).items()
+        if len(joules)
+    ]
+    headings = ("least", "mean", "most", "all")
+    columns = (
+        Column("matrix", "matrix"),
+        Column("tiles", "tiles", "{:,}".format),
+        *(Column(f"{heading}_j", heading, _joules) for heading in headings),
+    )
+    return str(Table(columns, tuple(rows)))
 
 
 def traffic_text(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:

@@ -176,7 +176,14 @@ def test_the_report_shows_events_traffic_and_area():
     body = body_of("all")
     bare, schedule = body, deal(body, 4, Plan("output"))
     text = report(body, schedule, energy(body, schedule))
-    for words in ("Events of the run", "accumulate", "input buffers and accumulators", "link to the host", "TOPS/W"):
+    for words in (
+        "Energy by tile",
+        "Events of the run",
+        "accumulate",
+        "input buffers and accumulators",
+        "link to the host",
+        "TOPS/W",
+    ):
         assert words in text
     assert "\nArea\n" not in text
     stated = replace(bare, target=bare.target.with_(area={"cell_m2": 1e-8}))
