@@ -23,7 +23,7 @@ from .targets.schema import Target
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-EVENT_NAMES = ("configure", "encode", "window", "read", "accumulate", "move", "host", "idle")
+EVENT_NAMES: tuple[str, ...] = ("configure", "encode", "window", "read", "accumulate", "move", "host", "idle")
 """Kinds of events, in the order of a run."""
 
 EVENTS: Mapping[str, str] = {
