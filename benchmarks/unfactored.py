@@ -37,6 +37,7 @@ def unfactored(model: torch.nn.Module, inputs: Any, target: str) -> ll.Program:
         example_batch=captured.example_batch,
         ir={},
         provenance={"capture": captured.method, "notes": list(captured.notes)},
+        plan=ll.Plan(),
     )
     program = ll.Program(body, made.pass_s)
     weights = {matrix.name: graph.store[matrix.weight] for matrix in graph.matrices}
