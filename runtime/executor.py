@@ -64,6 +64,7 @@ class Runner:
         self.preloaded = Counts()
         self._block_bytes = block_bytes
         self._schedule = schedule
+        self._dealt: tuple[ProgramBody, int, bool, Schedule] | None = None  # for the next run like the last one
         self._matrices = BatchedMatrices(
             body,
             engine=engine,
@@ -94,6 +95,7 @@ class Runner:
         progress: Progress | None = None,
         observe: RecordObserver | None = None,
         device: PhotonicDevice | None = None,
+        warm: bool = False,
     ) -> Any:
         """Run the program.
 
@@ -108,6 +110,8 @@ class Runner:
             progress: called after each step.
             observe: called with each matrix step, its tables and :class:`ColumnRecord` (batched, not ideal).
             device: what the step executor drives; a :class:`SimulatorDevice` by default.
+            warm: take the schedule of a run after one like it, with tiles on the cores already; what is not there is
+                configured before it.
 
         Returns:
             What the model returns: tensors in the tree of tuples, lists and dicts of ``body.structure``.
@@ -124,7 +128,7 @@ class Runner:
         values = Values(body, named, dtype, place)
         sized = costs_at(body, named, samples)
         if executor == "step":
-            self._step_by_step(sized, values, options, device, progress)
+            self._step_by_step(sized, values, options, device, progress, warm)
         else:
             self._whole_banks(sized, values, options, progress)
         return collect_outputs(body, values)
@@ -151,11 +155,15 @@ class Runner:
                 progress(index + 1, len(body.steps), step.path or step.name)
         self._counted = lambda: run_counts(body, self._scheduled(body, options.samples))
 
-    def _scheduled(self, body: ProgramBody, samples: int) -> Schedule:
+    def _scheduled(self, body: ProgramBody, samples: int, warm: bool = False) -> Schedule:
         """The schedule of a run of so many samples, of the program at the sizes of its inputs."""
         if not samples:
             return _empty(body)
-        return deal(body, samples) if self._schedule is None else self._schedule(samples)
+        if self._schedule is not None:
+            return self._schedule(samples)
+        if self._dealt is None or self._dealt[0] is not body or self._dealt[1:3] != (samples, warm):
+            self._dealt = (body, samples, warm, deal(body, samples, warm=warm))
+        return self._dealt[3]
 
     def _step_by_step(
         self,
@@ -164,6 +172,7 @@ class Runner:
         options: RunOptions,
         device: PhotonicDevice | None,
         progress: Progress | None,
+        warm: bool,
     ) -> None:
         if device is None:
             device = SimulatorDevice(
@@ -191,7 +200,7 @@ class Runner:
             block_bytes=self._block_bytes,
             progress=progress,
         )
-        stepper.run(self._scheduled(body, options.samples), values)
+        stepper.run(self._scheduled(body, options.samples, warm), values)
         counts = stepper.counts
         self._counted, self.preloaded = lambda: counts, stepper.preloaded
 

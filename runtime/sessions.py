@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .device import (
     ConfigureRequest,
@@ -72,6 +73,7 @@ class Session:
         self._slots = Slots(cores, 1 if target is None else target.mesh.buffers)
         self._placed: dict[tuple[int, int], Slot] = {}  # core and configuration, as the run counts them
         self._windows: dict[int, Header] = {}
+        self._ran: WeakSet[Any] = WeakSet()  # programs
         self._traffic = _traffic(device)
         try:
             device.reserve(cores)
@@ -93,13 +95,17 @@ class Session:
         """Run a :class:`lightloom.Program` on the device, step by step.
 
         Args:
-            program: The program. inputs: of the model. options: as for ``Program.run``, but executor and device.
+            program: The program. inputs: of the model. options: as for ``Program.run``, but executor and device. From
+                its second run on a program has the schedule of a run that finds its tiles on the chip, unless
+                ``warm=False``.
 
         Raises:
             DeviceError: the session is over, or the device refuses.
         """
-        result = program.run(*inputs, executor="step", device=self, **options)  # type: ignore[attr-defined]
+        options = {"warm": program in self._ran, **options, "executor": "step", "device": self}
+        result = program.run(*inputs, **options)  # type: ignore[attr-defined]
         self._usage.runs += 1
+        self._ran.add(program)
         return result
 
     def reserve(self, cores: int) -> None:

@@ -2,7 +2,8 @@
 
 A run asks for a tile on a core of its schedule. The session may put it elsewhere: where exactly this setting is,
 where an older version of the tile is, or on a core that is still empty, so that several programs stay on the chip side
-by side. Within a run a buffer serves one buffer of the schedule.
+by side. Requests go to a device one after the other, so copies of a tile on several cores of a schedule are served by
+one; otherwise a buffer serves one buffer of the schedule in a run.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class Slots:
         """
         self._grow(wanted[1] + 1)
         before = self._serves.pop(wanted, None)
-        if before is not None:
+        if before is not None and before not in self._serves.values():
             self._put_back(before)
         slot, found = self._choose(wanted, request, threshold_rad)
-        del self._idle[slot]
+        self._idle.pop(slot, None)
         self._empty.pop(slot, None)
         self._serves[wanted] = slot
         if found is None:
@@ -98,7 +99,7 @@ class Slots:
 
     def end_run(self) -> None:
         """The schedule's cores serve nothing any more; what they hold stays."""
-        for slot in self._serves.values():
+        for slot in dict.fromkeys(self._serves.values()):
             self._put_back(slot)
         self._serves.clear()
 
@@ -108,9 +109,9 @@ class Slots:
             self._empty[slot] = None
 
     def _choose(self, wanted: Slot, request: ConfigureRequest, threshold_rad: float) -> tuple[Slot, Change | None]:
-        same = [slot for slot in self._by_key.get(content(request), ()) if slot in self._idle]
+        same = self._by_key.get(content(request))
         if same:
-            return (wanted if wanted in same else same[0]), None
+            return (wanted if wanted in same else next(iter(same))), None
         versions = [slot for slot in self._by_tile.get(request.header.tile, ()) if slot in self._idle]
         changes = [
             (slot, change(self._held[slot].request, request, threshold_rad))
