@@ -27,6 +27,7 @@ from lightloom.runtime.optics.budget import launch_for_detected_w, link_budget, 
 from lightloom.runtime.optics.detection import shot_noise_rms_a
 from lightloom.runtime.optics.loss import loss_db, transmission
 from lightloom.runtime.report.text import report
+from lightloom.runtime.schedule import EventKind
 from lightloom.runtime.targets import Target
 
 from ..runtime.bodies import layer
@@ -214,7 +215,7 @@ def test_9_1_a_dense_layer_on_256_by_1024_tiles() -> None:
     """
     torch.manual_seed(0)
     layer_ = nn.Linear(4096, 1024, bias=False)
-    target = ll.targets.get("ideal").with_({"mesh.ports": 256, "mesh.cores": 1})
+    target = ll.targets.get("ideal").with_(mesh={"ports": 256, "cores": 1}, memory={"accumulator_bytes": 2 * 256 * 4})
     program = ll.compile(layer_, torch.zeros(1, 4096), target)
     (row,) = program.explain().layers
     side_by_side = 1024 // target.mesh.ports
@@ -223,8 +224,14 @@ def test_9_1_a_dense_layer_on_256_by_1024_tiles() -> None:
     assert (
         len(set(zip(bank.columns["row"].tolist(), (bank.columns["col"] // side_by_side).tolist(), strict=True))) == 16
     )
-    (spec,) = layer(target.with_({"mesh.ports": 1024}), 1024, 4096).banks.values()
+    (spec,) = layer(chip(1024), 1024, 4096).banks.values()
     assert (spec.spec.grid_rows, spec.spec.grid_cols) == (1, 4)
+
+    # summed beside the core: the tiles of a row of outputs one after the other, then the next row
+    schedule = program.schedule_for(2, dataflow="output")
+    streams = schedule.tile[schedule.kind == EventKind.STREAM]
+    assert bank.columns["row"][streams].tolist() == sorted(bank.columns["row"].tolist())
+    assert bank.columns["col"][streams].tolist() == list(range(16)) * 4
 
     x = torch.randn(2, 4096)
     slabs = torch.stack([x * (torch.arange(4096) // 1024 == slab) for slab in range(4)])
