@@ -184,10 +184,10 @@ class Program:
         return export_figures(self.body, schedule, energy(self.body, schedule), folder, formats)
 
     def _repr_html_(self) -> str:
-        """The headline and the layers, for notebooks."""
+        """Headline figures, energy by layer and the layers, for notebooks."""
         from .runtime.report.notebook import notebook_html
 
-        return notebook_html(self.body)
+        return notebook_html(self.body, self.schedule, self.energy)
 
     def graph(self, level: Literal["bank", "step", "tile"] = "bank") -> nx.DiGraph[str]:
         """The dependency graph of banks, steps or tiles, with times and energy on its nodes."""

@@ -280,6 +280,12 @@ class EnergyReport:
         """The table of items as CSV."""
         return self.table().to_csv()
 
+    def _repr_html_(self) -> str:
+        """Headline figures and bars, for notebooks."""
+        from .report.notebook import energy_html
+
+        return energy_html(self)
+
     def __str__(self) -> str:
         return str(self.table())
 

@@ -227,6 +227,12 @@ class Schedule:
         }
         return Table(columns, tuple(rows), left=3, notes=notes)
 
+    def _repr_html_(self) -> str:
+        """Times, a picture of the lanes and the steps, for notebooks."""
+        from .report.notebook import schedule_html
+
+        return schedule_html(self)
+
     def __str__(self) -> str:
         head = (
             f"schedule of {len(self)} events for a batch of {self.batch}: {_seconds(self.makespan_s)}, "

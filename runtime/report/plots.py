@@ -116,8 +116,7 @@ def energy_by_event(figure: Figure, body: ProgramBody, schedule: Schedule, energ
 
 def timeline(figure: Figure, body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> None:
     """Cores, host and link over time in the colours of the layers; above, cores at work and power."""
-    lanes = [*sorted(set(schedule.core[schedule.core >= 0].tolist()))]
-    lanes += [lane for lane in (HOST_LANE, LINK_LANE) if (schedule.core == lane).any()]
+    lanes = lanes_of(schedule)
     if not lanes or not schedule.makespan_s:
         figure.set_size_inches(8, 2)
         _nothing(figure.add_subplot(), "Schedule")
@@ -181,10 +180,15 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
             axes = figure.add_axes((left / wide, bottom / high, w / wide, h / high))
             drawn = axes.imshow(shares[place], cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
             axes.set(xticks=[], yticks=[])
+            if max(shares[place].shape) <= 80:  # places told apart
+                down, across_ = shares[place].shape
+                axes.hlines(np.arange(1, down) - 0.5, -0.5, across_ - 0.5, color="white", linewidth=0.5)
+                axes.vlines(np.arange(1, across_) - 0.5, -0.5, down - 0.5, color="white", linewidth=0.5)
             axes.spines[:].set(visible=True, color="#8C8C8C", linewidth=0.6)
             text = f"{_short(spec.name, 30)}\n{spec.tiles:,} tiles, {spec.utilization:.0%} of their cells"
             axes.set_title(text, fontsize=8.5, loc="left")
-    bar = figure.add_axes(((wide - 0.85) / wide, 0.2 / high, 0.14 / wide, min(2.2, high - 0.6) / high))
+    tall = min(2.2, high - 0.8)
+    bar = figure.add_axes(((wide - 0.85) / wide, (high - 0.6 - tall) / high, 0.14 / wide, tall / high))
     figure.colorbar(drawn, cax=bar, format=lambda share, _: f"{share:.0%}")
 
 
@@ -205,34 +209,42 @@ def _fitted(shape: tuple[int, ...], box: float) -> tuple[float, float]:
     return max(across * scale, box / 14), max(down * scale, box / 14)
 
 
-def lane_picture(schedule: Schedule, lane: int) -> np.ndarray:
-    """A lane over time, float64 (1 row, or 4 with two buffers, PIXELS, 3): the mean colour of each pixel's time.
+def lane_picture(schedule: Schedule, lane: int, pixels: int = PIXELS) -> np.ndarray:
+    """A lane over time, float64 (1 row, or 4 with two buffers, pixels, 4): the mean colour of what happens in each
+    pixel's time, as opaque as it is busy.
 
-    With two buffers the lower row is what the core is configured for.
+    With two buffers the lowest row is what the core is configured for.
     """
     rows = np.flatnonzero(schedule.core == lane)
     rows = rows[np.argsort(schedule.start_s[rows], kind="stable")]
     sets = schedule.kind[rows] == EventKind.CONFIGURE
     if schedule.buffers == 1:
-        return _pixels(schedule, rows)[None]
-    light = _pixels(schedule, rows[~sets])
-    return np.stack([light, light, light, _pixels(schedule, rows[sets]) if lane >= 0 else light])
+        return _pixels(schedule, rows, pixels)[None]
+    light = _pixels(schedule, rows[~sets], pixels)
+    return np.stack([light, light, light, _pixels(schedule, rows[sets], pixels) if lane >= 0 else light])
 
 
-def _pixels(schedule: Schedule, rows: np.ndarray) -> np.ndarray:
-    """Mean colour of each pixel for events that follow one another; white where nothing happens."""
+def _pixels(schedule: Schedule, rows: np.ndarray, pixels: int) -> np.ndarray:
+    """Mean colours of events that follow one another, float64 (pixels, 4); transparent where nothing happens."""
     if not len(rows):
-        return np.ones((PIXELS, 3))
-    edges = np.linspace(0.0, schedule.makespan_s, PIXELS + 1)
+        return np.zeros((pixels, 4))
+    edges = np.linspace(0.0, schedule.makespan_s, pixels + 1)
     times = np.stack([schedule.start_s[rows], schedule.end_s[rows]], 1).ravel()
     inked = np.zeros((len(times), 4))  # red, green, blue and 1, times seconds, until then
     inked[1::2] = np.column_stack([_colours(schedule, rows), np.ones(len(rows))]) * (times[1::2] - times[::2])[:, None]
     inked = np.cumsum(inked, 0)
     ink = np.stack([np.diff(np.interp(edges, times, inked[:, channel])) for channel in range(4)], 1)
-    share = np.clip(ink[:, 3:] * PIXELS / schedule.makespan_s, 0.0, 1.0)
+    ink = np.where(ink[:, 3:] > 1e-9 * schedule.makespan_s / pixels, ink, 0.0)
+    share = np.clip(ink[:, 3:] * pixels / schedule.makespan_s, 0.0, 1.0)
     colour = ink[:, :3] / np.where(ink[:, 3:] > 0, ink[:, 3:], 1.0)
     share = np.where(share > 0, np.maximum(share, FAINTEST), 0.0)
-    return np.clip(1.0 - share * (1.0 - colour), 0.0, 1.0)
+    return np.column_stack([np.clip(colour, 0.0, 1.0), share])
+
+
+def lanes_of(schedule: Schedule) -> list[int]:
+    """The lanes on which anything happens: cores, then host, then link."""
+    cores = sorted(set(schedule.core[schedule.core >= 0].tolist()))
+    return cores + [lane for lane in (HOST_LANE, LINK_LANE) if (schedule.core == lane).any()]
 
 
 def _colours(schedule: Schedule, rows: np.ndarray) -> np.ndarray:

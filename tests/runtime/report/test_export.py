@@ -88,7 +88,7 @@ def test_the_picture_of_a_lane_shows_when_it_is_used(program: ll.Program) -> Non
         used = np.zeros(plots.PIXELS, bool)
         for start, end in zip(schedule.start_s[mine], schedule.end_s[mine], strict=True):
             used |= (edges[:-1] < end - 1e-15) & (edges[1:] > start + 1e-15)
-        inked = (picture[0] < 0.999).any(1)
+        inked = picture[0, :, 3] > 0
         assert (inked == used).mean() > 0.99
         assert picture.min() >= 0
         assert picture.max() <= 1
