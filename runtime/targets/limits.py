@@ -64,15 +64,25 @@ def _timing(target: Target) -> list[str]:
     timing = target.timing
     encode, margin, integrate = timing.encode_s or 0.0, timing.detector_margin_s or 0.0, timing.integrate_s or 0.0
     needed = encode + margin + integrate
-    if needed > timing.window_s * (1 + ROUNDING) or (needed and needed == timing.window_s and not integrate):
+    parts = f"encode_s {encode:g} + detector_margin_s {margin:g} + integrate_s {integrate:g}"
+    if needed > timing.window_s * (1 + ROUNDING):
         faults.append(
             complaint(
                 "the window is too short for its settling, margin and integration",
                 where="timing.window_s",
                 got=f"{timing.window_s:g} s, short by {needed - timing.window_s:g} s",
-                allowed=f"at least {needed:g} s = encode_s {encode:g} + detector_margin_s {margin:g} "
-                f"+ integrate_s {integrate:g}",
+                allowed=f"at least {needed:g} s = {parts}",
                 next_step=f"raise timing.window_s to {at_least(needed)}, or settle or integrate for less",
+            )
+        )
+    elif needed >= timing.window_s and not integrate:
+        faults.append(
+            complaint(
+                "the window is too short for its settling and margin: nothing of it is left to detect in",
+                where="timing.window_s",
+                got=f"{timing.window_s:g} s, all of it {parts}",
+                allowed=f"more than {needed:g} s",
+                next_step=f"raise timing.window_s above {at_least(needed)}, or settle for less",
             )
         )
     skew = timing.detector_skew_s
