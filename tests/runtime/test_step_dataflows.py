@@ -44,10 +44,10 @@ def test_results_and_counts_hold_under_every_dataflow(name: str, dataflow: Any, 
         assert {plan.dataflow for plan in plans} == {dataflow}
         assert any(plan.blocks(BATCH * body.costs[step].vectors) > 1 for step, plan in schedule.plans.items())
     runner = Runner(body, tiler=tile_weights)
-    batched = leaves(runner.run(inputs(name), seed=4))
+    batched = leaves(runner.run(inputs(name), seed=4, dtype=torch.float64))
     expected = run_counts(body, schedule)
     assert runner.counts == expected
-    stepped = leaves(runner.run(inputs(name), seed=4, executor="step"))
+    stepped = leaves(runner.run(inputs(name), seed=4, executor="step", dtype=torch.float64))
     assert runner.counts == expected
     for mine, theirs in zip(stepped, batched, strict=True):
         assert torch.equal(mine, theirs)
@@ -71,9 +71,9 @@ def test_every_layer_may_have_a_plan_of_its_own(warm: bool, buffers: int) -> Non
     copies = {(tile, core) for tile, core in zip(schedule.tile[first], schedule.core[first], strict=True)}
     assert len(copies) > body.banks[body.matrix_steps[0].bank].spec.tiles
     runner = Runner(body, schedule=lambda batch: schedule)
-    (stepped,) = leaves(runner.run(inputs("conv"), seed=4, executor="step"))
+    stepped = runner.run(inputs("conv"), seed=4, executor="step", dtype=torch.float64)
     assert runner.counts == run_counts(body, schedule)
-    assert torch.equal(stepped, Runner(body).run(inputs("conv"), seed=4))
+    assert torch.equal(stepped, Runner(body).run(inputs("conv"), seed=4, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("dataflow", DATAFLOWS)
