@@ -123,10 +123,11 @@ class Schedule:
     def verify(self, body: ProgramBody) -> None:
         """Check the schedule against its program.
 
-        Raises VerifyError listing what is wrong: an event on the wrong step, tile or lane, or of the wrong length; two at
-        once on a core, on the host or on the link; a stream of a tile that its core does not hold; a block of vectors
-        that a tile does not take exactly once; a chain of tiles that a dataflow asks for, broken or larger than the
-        memory beside its core; moves other than the program needs; or a step that starts before its inputs are there.
+        Raises VerifyError listing what is wrong: an event on the wrong step, tile or lane, or of the wrong length; two
+        at once on a core, on the host or on the link; a stream of a tile that its core does not hold; a block of
+        vectors that a tile does not take exactly once; a chain of tiles that a dataflow asks for, torn or larger than
+        the memory beside its core; moves other than the program needs; or a step that starts before its inputs are
+        there.
         """
         from .schedule_check import verify
 
