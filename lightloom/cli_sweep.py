@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .sweep import Finished, SweepSpec
 
 
+INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C ends, as shells have it."""
+
+
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to explore; see docs/sweeps.md.")],
     out: Annotated[Path | None, typer.Option(help="Folder of journal and results; SPEC.sweep by default.")] = None,
@@ -29,10 +33,14 @@ def sweep(
 
         wanted = read_spec(spec)
         folder = out or spec.with_suffix(".sweep")
-        with progress_bar("sweeping") as tell:
-            found = run_sweep(
-                wanted, folder, jobs=jobs, dask=dask, progress=lambda done, total: tell("sweeping", done, total)
-            )
+        try:
+            with progress_bar("sweeping") as tell:
+                found = run_sweep(
+                    wanted, folder, jobs=jobs, dask=dask, progress=lambda done, total: tell("sweeping", done, total)
+                )
+        except KeyboardInterrupt as stop:
+            messages.print(f"stopped; what is finished is in {folder}: the same command goes on", highlight=False)
+            raise typer.Exit(INTERRUPTED) from stop
         files = write_results(wanted, found, folder, parquet=parquet)
         front = [found[place] for place in pareto(wanted, found)]
         failed = sum(bool(item.error) for item in found)

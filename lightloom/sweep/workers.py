@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
 
 from ..runtime.errors import LightloomError, complaint
@@ -75,9 +76,16 @@ def workers(jobs: int, dask: str | None) -> Iterator[Workers]:
     else:
         # spawned, not forked: a fork of a process with running threads may hang
         with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-            yield Workers(
-                lambda spec, points: pool.submit(evaluate_group, spec, points), GROUP, 2 * jobs, (BrokenProcessPool,)
-            )
+            try:
+                yield Workers(
+                    lambda spec, points: pool.submit(evaluate_group, spec, points),
+                    GROUP,
+                    2 * jobs,
+                    (BrokenProcessPool,),
+                )
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # an interrupt does not wait for what is handed out
+                raise
 
 
 def _here(spec: SweepSpec, points: list[Point]) -> Future[list[Result]]:
@@ -117,7 +125,7 @@ def _cluster(address: str) -> Iterator[Workers]:
         # a worker that is lost loses nothing: Dask hands its points to another
         executor = client.get_executor(retries=3, pure=False)
         yield Workers(
-            lambda spec, points: executor.submit(evaluate_group, spec, points),
+            partial(executor.submit, evaluate_group),
             GROUP,
             None,
             (KilledWorker, CancelledError, OSError, TimeoutError),

@@ -356,3 +356,13 @@ def test_a_folder_of_another_sweep_is_refused(folder: Path) -> None:
     (folder / "out" / "journal.jsonl").write_text("{not json}\n")
     with pytest.raises(InputError, match="line 1"):
         run_sweep(read_spec(folder / "spec.toml"), folder / "out")
+
+
+def test_an_interrupt_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lightloom.sweep.run_sweep", interrupted)
+    result = CliRunner().invoke(app, ["sweep", "spec.toml"])
+    assert result.exit_code == 130
+    assert "the same command goes on" in " ".join(result.stderr.split())
