@@ -6,7 +6,7 @@ import numpy as np
 
 from .errors import complaint
 from .latency import host_s, stream_s
-from .plan import StepPlan
+from .plan import DATAFLOWS, StepPlan
 from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .schedule import EventKind, Schedule
 from .schedule_check_cores import lengths
@@ -17,6 +17,9 @@ from .widths import HOST_BYTES, number_bytes
 def steps(schedule: Schedule, body: ProgramBody) -> list[str]:
     """The rules of every step."""
     faults: list[str] = []
+    others = sorted(set(schedule.plans) - {step.name for step in body.matrix_steps})
+    if others:
+        faults.append(complaint("a plan for no matrix step", got=", ".join(others)))
     places = _places_among_streams(schedule)
     for step, events in zip(body.steps, schedule.by_step, strict=True):
         events = events[schedule.kind[events] != EventKind.MOVE]
@@ -64,6 +67,8 @@ def _matrix(
     plan = schedule.plans.get(step.name, StepPlan("weight", vectors))
     if plan.block < 1:
         return [complaint("a plan of empty blocks", where=step.name, got=plan.block, allowed="one vector or more")]
+    if plan.dataflow not in DATAFLOWS:
+        return [complaint("no such dataflow", where=step.name, got=plan.dataflow, allowed=", ".join(DATAFLOWS))]
     block = min(plan.block, vectors)
     blocks = plan.blocks(vectors)
     first, sent = schedule.first[streams], schedule.vectors[streams]
@@ -80,14 +85,13 @@ def _matrix(
             )
         ]
     items = schedule.tile[streams].astype(np.int64) * blocks + first // block
-    times = np.bincount(items, minlength=tiles * blocks)
-    if (times != 1).any():
-        item = int(np.flatnonzero(times != 1)[0])
+    off = _other_than_once(items, tiles * blocks)
+    if off is not None:
         return [
             complaint(
                 "a block of vectors that a tile does not take once",
-                where=f"step {step.name}, tile {item // blocks}, block {item % blocks}",
-                got=f"{times[item]} streams",
+                where=f"step {step.name}, tile {off // blocks}, block {off % blocks}",
+                got=f"{int((items == off).sum())} streams",
                 allowed="one",
             )
         ]
@@ -99,6 +103,15 @@ def _matrix(
         faults += _capacity(body, step, plan, block)
         faults += _chains(schedule, body, step, plan, streams, items, blocks, places)
     return faults
+
+
+def _other_than_once(items: np.ndarray, count: int) -> int | None:
+    """The first of ``count`` items that is not there exactly once; None where all are."""
+    found = np.sort(items)
+    off = np.flatnonzero(found != np.arange(len(found)))
+    if len(off):
+        return int(min(found[off[0]], off[0]))
+    return None if len(found) == count else len(found)
 
 
 def _capacity(body: ProgramBody, step: MatrixStep, plan: StepPlan, block: int) -> list[str]:

@@ -104,6 +104,28 @@ class TestBlocks:
         other = dataclasses.replace(schedule, plans={"fc": StepPlan("output", 0)})
         refused(other, body, r"a plan of empty blocks \(at fc\); got 0")
 
+    def test_plans_are_of_matrix_steps_and_known_dataflows(self) -> None:
+        body, schedule = blocks_of("output")
+        other = dataclasses.replace(schedule, plans={**schedule.plans, "h": StepPlan("weight", 1)})
+        refused(other, body, "a plan for no matrix step; got h")
+        other = dataclasses.replace(schedule, plans={"fc": StepPlan("row", 4)})  # type: ignore[arg-type]
+        refused(other, body, r"no such dataflow \(at fc\); got row; allowed: weight, output, input")
+
+    def test_a_block_twice(self) -> None:
+        body, schedule = blocks_of("output")
+        own = np.flatnonzero((schedule.kind == STREAM) & (schedule.tile == 3) & (schedule.first < 8))
+        other = edited(schedule, int(own[1]), first=schedule.first[own[0]])
+        refused(other, body, r"does not take once \(at step fc, tile 3, block 0\); got 2 streams")
+
+    def test_a_plan_of_very_many_blocks_costs_no_memory(self) -> None:
+        body = layer(ROUND, 32, 48, vectors=1 << 40)
+        schedule = deal(body, 1)
+        schedule.verify(body)
+        other = dataclasses.replace(schedule, plans={"fc": StepPlan("weight", 1)})
+        refused(other, body, r"a stream of the wrong vectors.*blocks of 1 of 1099511627776")
+        single = dataclasses.replace(other, vectors=np.minimum(schedule.vectors, 1))
+        refused(single, body, r"does not take once \(at step fc, tile 0, block 1\); got 0 streams")
+
     def test_other_blocks_than_the_plan(self) -> None:
         body, schedule = blocks_of("output")
         other = dataclasses.replace(schedule, plans={"fc": StepPlan("output", 5)})
