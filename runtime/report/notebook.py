@@ -18,7 +18,7 @@ from ..ledger import IDLE, ITEMS, PARTS, EnergyReport
 from ..program import ProgramBody
 from ..schedule import HOST_LANE, LINK_LANE, Schedule
 from .explain import explain
-from .tables import Table, percent, si
+from .tables import Table, micro, percent, si
 
 ROWS = 40
 """Rows of a table that are listed; the objects themselves list all."""
@@ -52,7 +52,7 @@ def schedule_html(schedule: Schedule) -> str:
     cards = [
         ("makespan", si(schedule.makespan_s, "s", 3)),
         (f"lower bound{f', {schedule.bound}' if schedule.bound else ''}", si(schedule.lower_bound_s, "s", 3)),
-        ("of one core, tile by tile", f"1 / {schedule.speedup:.3g}"),
+        ("one core, tile by tile", si(schedule.naive_s, "s", 3)),
         ("events", f"{len(schedule):,}"),
     ]
     title = f"<p>Schedule for a batch of {schedule.batch}: <b>{schedule.ratio:.3f}</b> times its lower bound</p>"
@@ -173,8 +173,9 @@ def _lanes(schedule: Schedule) -> str:
     height = max(3, min(16, 320 // len(lanes)))
     pictures = [np.repeat(lane_picture(schedule, lane, 900), 1 if schedule.buffers > 1 else 4, 0) for lane in lanes]
     source = base64.b64encode(_png(np.concatenate(pictures))).decode("ascii")
-    names = {HOST_LANE: "host", LINK_LANE: "link"}
-    listed = ", ".join(names.get(lane, f"core {lane}") for lane in lanes) if len(lanes) <= 6 else f"{len(lanes)} lanes"
+    cores = [lane for lane in lanes if lane >= 0]
+    first = [] if not cores else ["core 0"] if cores == [0] else [f"{len(cores)} cores"]
+    listed = ", ".join(first + [{HOST_LANE: "host", LINK_LANE: "link"}[lane] for lane in lanes if lane < 0])
     return (
         f'<img alt="What the lanes do over time" src="data:image/png;base64,{source}" style="display:block;'
         f"width:100%;max-width:900px;height:{height * len(lanes)}px;border:{_RULE};image-rendering:pixelated;"
@@ -199,5 +200,5 @@ def _png(picture: np.ndarray) -> bytes:
 
 def _safe(text: object) -> str:
     """Escaped, and without characters that no page may hold."""
-    letters = (letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(text))
+    letters = (letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in micro(str(text)))
     return escape("".join(letters))

@@ -11,6 +11,7 @@ from ..events import EVENT_NAMES, EVENTS
 from ..ledger import IDLE, ITEMS, PARTS
 from ..program import ProgramBody
 from .packing import packed
+from .tables import micro
 
 
 def energy_data(body: ProgramBody, energy: EnergyReport) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def energy_data(body: ProgramBody, energy: EnergyReport) -> dict[str, Any]:
         "idle": IDLE,
         "event_names": list(EVENT_NAMES),
         "events": [
-            [c.text(value) if value else "" for c, value in zip(events.columns, row, strict=True)]
+            [micro(c.text(value)) if value else "" for c, value in zip(events.columns, row, strict=True)]
             for row in events.rows
             if row[1] or row[3]
         ],

@@ -20,7 +20,7 @@ from ..schedule import HOST_LANE, LINK_LANE, EventKind, Schedule
 from .page_tiles import coarse_grid, used_cells
 from .page_time import step_seconds
 from .profile import cores_busy, power
-from .tables import percent, si
+from .tables import micro, percent, si
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -251,7 +251,7 @@ def _colours(schedule: Schedule, rows: np.ndarray) -> np.ndarray:
     """Red, green, blue of events, float64 (E, 3): their layer's, grey where they configure."""
     palette = np.array([layer_colour(step) for step in range(max(len(schedule.steps), 1))])
     found = palette[schedule.step[rows]]
-    found[schedule.kind[rows] == EventKind.CONFIGURE] = 0.72
+    found[schedule.kind[rows] == EventKind.CONFIGURE] = 0.66
     return found
 
 
@@ -340,7 +340,7 @@ def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def _text(value: float, unit: str) -> str:
-    return si(float(value), unit, 3).replace(" u", " µ")
+    return micro(si(float(value), unit, 3))
 
 
 def _nothing(axes: Axes, title: str) -> None:

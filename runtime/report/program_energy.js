@@ -160,7 +160,7 @@ const fillEvents = () => {
   $("events").tHead.replaceChildren(top);
   $("events").tBodies[0].replaceChildren(...data.energy.events.map((row) => {
     const line_ = make("tr");
-    row.forEach((text, i) => line_.append(make("td", { class: i ? "" : "left" }, text.replace(/^(\S+) u(?=[sJ])/, "$1 µ"))));
+    row.forEach((text, i) => line_.append(make("td", { class: i ? "" : "left" }, text)));
     return line_;
   }));
 };

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from importlib.resources import files
 
 from ..energy import EnergyReport
@@ -11,7 +10,7 @@ from ..errors import LightloomError, complaint
 from ..program import ProgramBody
 from ..schedule import Schedule
 from .page_data import page_data
-from .tables import si
+from .tables import micro, si
 
 SCRIPTS = ("program.js", "program_layers.js", "program_timeline.js", "program_energy.js", "program_tiles.js")
 """The page's script, in this order."""
@@ -41,13 +40,8 @@ def program_page(body: ProgramBody, schedule: Schedule, energy: EnergyReport) ->
         css=_read("program.css"),
         script="\n".join(map(_read, SCRIPTS)),
         seconds=lambda value: si(value, "s"),
-        mu=_micro,
+        mu=micro,
     )
-
-
-def _micro(text: str) -> str:
-    """Quantities with the sign for micro, where plain text has a ``u``."""
-    return re.sub(r"(?<=\d )u(?=[A-Za-z])", "µ", text)
 
 
 def _read(name: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,11 @@ def si(value: float, unit: str, digits: int = 4) -> str:
     rounded = float(f"{value:.{digits - 1}e}")
     factor, prefix = next((item for item in _PREFIXES if abs(rounded) >= item[0]), _PREFIXES[-1])
     return f"{rounded / factor:.{digits}g} {prefix.strip()}{unit}"
+
+
+def micro(text: str) -> str:
+    """The same with the sign for micro in its quantities, where plain text has a ``u``."""
+    return re.sub(r"(?<=\d )u(?=[A-Za-z])", "µ", text)
 
 
 def percent(part: float, whole: float) -> str:
