@@ -244,7 +244,7 @@ def test_the_first_thing_to_change_helps(field: str, factor: float) -> None:
         "timing.control_rate_hz": 1e8 * factor,
         "encoding.dac_rate_hz": 1e8 * factor,
         "detection.adc_rate_hz": 1e8 * factor,
-        "timing.required_vectors_per_s": 3e9 * factor,
+        "timing.required_vectors_per_s": 4e9 * factor,
         "detection.required_snr_db": 65.0 + factor / 2,
         "detection.max_launch_w": 2e-4 * factor,
         "memory.sram_bytes": int(300 * factor),
