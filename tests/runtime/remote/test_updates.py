@@ -275,7 +275,7 @@ def test_a_threshold_saves_writes_and_says_what_it_leaves() -> None:
     programs = trained(2e-3, target.with_({"mesh.cores": 6}))
     x = torch.randn(64, 20)
     written, errors = [], []
-    exact = programs[1].run(x, executor="step", device=SimulatorDevice(target))
+    exact = programs[1].run(x, executor="step", device=SimulatorDevice(programs[0].target))
     for threshold in (0.0, STEP, 4 * STEP, math.pi):
         with ll.devices.simulator(programs[0].target).reserve(threshold_rad=threshold) as session:
             session.run(programs[0], x)
