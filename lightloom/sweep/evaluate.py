@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,16 @@ _programs: OrderedDict[tuple[str, str], Program] = OrderedDict()
 
 def chip(spec: SweepSpec) -> Target:
     """The target that design points start from."""
-    own = spec.target not in targets.list() and spec.at(spec.target).is_file()
-    return targets.get(spec.at(spec.target) if own else spec.target)
+    own = spec.at(spec.target)
+    place = str(own) if spec.target not in targets.list() and own.is_file() else spec.target
+    return _chip(place, _state([own]))
+
+
+@lru_cache(maxsize=4)
+def _chip(place: str, state: str) -> Target:
+    """Read anew where its file has changed: ``state`` says so."""
+    del state
+    return targets.get(place)
 
 
 def split(spec: SweepSpec, point: Point) -> tuple[Point, Point]:
