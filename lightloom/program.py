@@ -130,6 +130,17 @@ class Program:
         plan = Plan(own.dataflow if dataflow is None else dataflow, own.objective if objective is None else objective)
         return build_schedule(self.body, batch, plan, warm)
 
+    def what_if(
+        self,
+        changes: Mapping[str, Any] | Target,
+        dataflow: Dataflow | Literal["auto"] | None = None,
+        objective: Objective | None = None,
+    ) -> Program:
+        """The program on a changed chip, or scheduled in another way, without compiling: :func:`.whatif.what_if`."""
+        from .whatif import what_if
+
+        return what_if(self, changes, dataflow, objective)
+
     @cached_property
     def energy(self) -> EnergyReport:
         """What the schedule costs, by part, layer and event."""

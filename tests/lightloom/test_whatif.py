@@ -131,7 +131,8 @@ def test_changes_what_the_chip_computes_and_nothing_of_the_ideal_one(program: ll
 
 def test_takes_a_target(program: ll.Program) -> None:
     slower = program.target.with_({"timing.window_s": 1e-6})
-    assert what_if(program, slower).schedule.makespan_s > program.schedule.makespan_s
+    assert program.what_if(slower).schedule.makespan_s > program.schedule.makespan_s
+    assert program.what_if(slower).energy.to_dict() == what_if(program, {"timing.window_s": 1e-6}).energy.to_dict()
     with pytest.raises(ll.CompileError, match=r"mesh\.ports"):
         what_if(program, program.target.with_({"mesh.ports": 8}))
 
