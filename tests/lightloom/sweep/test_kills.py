@@ -54,7 +54,7 @@ def ended(pid: int) -> bool:
         return True
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_a_killed_sweep_goes_on_without_losing_or_repeating_a_point(wide: Path, jobs: str) -> None:
     process, journal = begin(wide, "--jobs", jobs)
     workers = children(process.pid)
