@@ -23,8 +23,8 @@ from lightloom.runtime.walk import reads
 
 from .bodies import TYPE, bank, host, matrix, program
 
-Label = tuple[int, int]
-"""Step and tile."""
+Item = tuple[int, int, int]
+"""Step, tile and vectors of a stream."""
 
 Layers = list[tuple[str, int, int, tuple[int, ...]]]
 
@@ -75,26 +75,26 @@ def loop(name: str, bank_name: str, source: str, times: int) -> RecurrentStep:
     return RecurrentStep(name, "rnn_tanh", bank_name, None, source, ("h0",), None, False, kind, name, "a test says so")
 
 
-def orders(labels: tuple[Label, ...], seen: frozenset[Label] = frozenset()) -> Iterator[tuple[Label, ...]]:
-    """Every order of labels, the tiles of a step being alike: they first come in the order of their numbers."""
-    if not labels:
+def orders(items: tuple[Item, ...], seen: frozenset[tuple[int, int]] = frozenset()) -> Iterator[tuple[Item, ...]]:
+    """Every order of streams, the tiles of a step being alike: they first come in the order of their numbers."""
+    if not items:
         yield ()
-    for label in sorted(set(labels)):
-        step, tile = label
-        if label not in seen and tile and (step, tile - 1) not in seen:
+    for item in sorted(set(items)):
+        step, tile, _ = item
+        if tile and (step, tile) not in seen and (step, tile - 1) not in seen:
             continue
-        rest = list(labels)
-        rest.remove(label)
-        for tail in orders(tuple(rest), seen | {label}):
-            yield (label, *tail)
+        rest = list(items)
+        rest.remove(item)
+        for tail in orders(tuple(rest), seen | {(step, tile)}):
+            yield (item, *tail)
 
 
-def makespan_s(body: ProgramBody, queues: list[list[tuple[Label, int]]]) -> float:
-    """When a program ends whose cores stream this, of each item so many vectors, in this order and each as early as it
-    can; inf where the cores wait for each other."""
+def makespan_s(body: ProgramBody, queues: list[list[Item]]) -> float:
+    """When a program ends whose cores stream this in this order, each as early as it can; inf where the cores wait for
+    each other."""
     times, buffers = configure_s(body), body.target.mesh.buffers
     done: dict[str, float] = {}
-    left = {index: sum(label[0] == index for queue in queues for label, _ in queue) for index in range(len(body.steps))}
+    left = {index: sum(item[0] == index for queue in queues for item in queue) for index in range(len(body.steps))}
     latest = dict.fromkeys(left, 0.0)
     at = [0] * len(queues)
     drivers, light = [0.0] * len(queues), [0.0] * len(queues)
@@ -114,8 +114,9 @@ def makespan_s(body: ProgramBody, queues: list[list[tuple[Label, int]]]) -> floa
                 moved = True
                 continue
             for core, queue in enumerate(queues):
-                while at[core] < len(queue) and queue[at[core]][0][0] == index:
-                    label, vectors = queue[at[core]]
+                while at[core] < len(queue) and queue[at[core]][0] == index:
+                    _, tile, vectors = queue[at[core]]
+                    label = (step.bank, tile)
                     own = held[core]
                     setting = next((item for item in own[-buffers:] if item[0] == label), None)
                     if setting is None:
@@ -138,27 +139,25 @@ def makespan_s(body: ProgramBody, queues: list[list[tuple[Label, int]]]) -> floa
 
 
 def best_s(body: ProgramBody, *, split: bool) -> float:
-    """The shortest of all orders and places of the tiles; ``split``: and of all cuts of their vectors."""
-    labels: list[Label] = []
-    sizes: dict[Label, int] = {}
-    for index, step in enumerate(body.steps):
-        if isinstance(step, MatrixStep):
-            vectors = body.costs[step.name].vectors
-            for tile in range(body.banks[step.bank].spec.tiles):
-                sizes[index, tile] = 1 if split else vectors
-                labels += [(index, tile)] * (vectors if split else 1)
-    found = float("inf")
+    """The shortest of all orders and places of the streams; ``split``: and of all ways to cut each step's vectors into
+    blocks."""
+    steps = [(index, step) for index, step in enumerate(body.steps) if isinstance(step, MatrixStep)]
+    counts = [body.costs[step.name].vectors for _, step in steps]
     cores = body.target.mesh.cores
-    for order in orders(tuple(labels)):
-        for places in product(range(cores), repeat=len(order)):
-            if places and places[0]:
-                break  # cores are alike
-            queues: list[list[tuple[Label, int]]] = [[] for _ in range(cores)]
-            for label, place in zip(order, places, strict=True):
-                queue = queues[place]
-                if queue and queue[-1][0] == label:
-                    queue[-1] = (label, queue[-1][1] + sizes[label])
-                else:
-                    queue.append((label, sizes[label]))
-            found = min(found, makespan_s(body, queues))
+    found = float("inf")
+    for blocks in product(*(range(1 if split else count, count + 1) for count in counts)):
+        items = [
+            (index, tile, min(block, count - first))
+            for (index, step), count, block in zip(steps, counts, blocks, strict=True)
+            for tile in range(body.banks[step.bank].spec.tiles)
+            for first in range(0, count, block)
+        ]
+        for order in orders(tuple(items)):
+            for places in product(range(cores), repeat=len(order)):
+                if places and places[0]:
+                    break  # cores are alike
+                queues: list[list[Item]] = [[] for _ in range(cores)]
+                for item, place in zip(order, places, strict=True):
+                    queues[place].append(item)
+                found = min(found, makespan_s(body, queues))
     return found
