@@ -71,8 +71,9 @@ def _timing(target: Target) -> list[str]:
                 "the window is too short for its settling, margin and integration",
                 where="timing.window_s",
                 got=f"{timing.window_s:g} s, short by {needed - timing.window_s:g} s",
-                allowed=f"at least {needed:g} s = {parts}",
-                next_step=f"raise timing.window_s to {at_least(needed)}, or settle or integrate for less",
+                allowed=f"{'at least' if integrate else 'more than'} {needed:g} s = {parts}",
+                next_step=f"raise timing.window_s {'to' if integrate else 'above'} {at_least(needed)}, or settle or "
+                "integrate for less",
             )
         )
     elif needed >= timing.window_s and not integrate:
