@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .dealing_kernel import deal_chains, deal_copies, deal_tiles, stream_held
+from .dealing_kernel import deal_chains, deal_copies, deal_tiles, stream_held, stream_lists
 from .latency import ConfigureTimes
-from .recurrent_dealing import Events
 from .schedule import EventKind
+
+Events = dict[str, np.ndarray]
+"""Columns of events, by name."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Cores:
             start,
         )
         self._hold(todo + first if weights_s is None else np.full(len(todo), -1), core)
-        return joined(held, _pairs(todo, core, begin, end, start, start + stream_s))
+        return joined(held, pairs(todo, core, begin, end, start, start + stream_s))
 
     def copies(self, first: int, tiles: int, ready_s: float, cut: Cut) -> Events:
         """Deal tiles, each on as many cores as its blocks of vectors need for all to finish early.
@@ -132,7 +134,7 @@ class Cores:
             start,
             stop,
         )
-        return cut.numbered(_pairs(tile, core, begin, end, start, stop), block)
+        return cut.numbered(pairs(tile, core, begin, end, start, stop), block)
 
     def chains(self, first: int, edge: np.ndarray, tile: np.ndarray, ready_s: float, cut: Cut) -> Events:
         """Deal chains of tiles, each to one core, for every block of vectors.
@@ -174,41 +176,55 @@ class Cores:
             start,
         )
         stop = start + np.repeat(block_s, length)
-        return cut.numbered(_pairs(items, core, begin, end, start, stop), np.repeat(block, length))
+        return cut.numbered(pairs(items, core, begin, end, start, stop), np.repeat(block, length))
 
-    def places(self, tile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The cores that a loop's tiles (K,) are dealt to in turn, the earliest free first, and what each holds.
+    def places(self, tiles: list[np.ndarray]) -> np.ndarray:
+        """Cores for places that keep their tiles: int64 (places,), each place the core that holds most of its tiles,
+        else the earliest free.
 
-        With a core for every tile, a core that holds one of them keeps it. Returns (order, held), see
-        :func:`.recurrent_dealing.deal_loop`.
+        Args:
+            tiles: numbers of the tiles of each place, as many places as cores at most.
         """
         full = self.keep & (self.turn >= self.buffers)
         order = np.lexsort((self.free_s, full))
-        held = np.full(self.count, -1)
-        if len(tile) > self.count:
-            return order, held
-        for place, wanted in enumerate(tile.tolist()):
-            holders = np.flatnonzero((self.held == wanted).any(1))
-            if len(holders):
-                here = int(np.flatnonzero(order == holders[0])[0])
-                # an earlier tile keeps its holder: places before this one are settled
-                if here >= place:
-                    order[place], order[here] = order[here], order[place]
-                    held[place] = place
-        return order, held
+        for place, wanted in enumerate(tiles):
+            held = np.isin(self.held[order[place:]], wanted).sum(1)
+            # a place before this one keeps its core
+            here = place + int(held.argmax())
+            order[place], order[here] = order[here], order[place]
+        return order[: len(tiles)]
 
-    def looped(self, events: Events, free_s: np.ndarray, tile: np.ndarray) -> None:
-        """A loop has been dealt, which had its cores for itself and counted its configurations.
+    def lists(
+        self, first: np.ndarray, edge: np.ndarray, tile: np.ndarray, core: np.ndarray, ready_s: float, stream_s: float
+    ) -> Events:
+        """Stream lists of tiles, each on a given core.
 
         Args:
-            events: of the loop, its tiles by their place in ``tile`` (K,), their numbers.
-            free_s: (cores,) when each core is free now.
+            first: (all tiles,) their numbers. edge: (lists + 1,), where each begins in ``tile``, places in ``first``.
+            core: (lists,) no two alike. ready_s: when the vectors are there. stream_s: of one stream.
         """
-        used = free_s > self.free_s
-        self.configure_free_s[used] = self.stream_free_s[used] = free_s[used]
-        self.buffer_free_s[used] = free_s[used, None]
-        rows = np.flatnonzero(events["kind"] == EventKind.CONFIGURE)
-        self._hold(tile[events["tile"][rows]], events["core"][rows])
+        order = np.empty(len(tile), np.int64)
+        begin, end, start = np.empty((3, len(tile)))
+        stream_lists(
+            edge,
+            core,
+            first[tile],
+            float(stream_s),
+            self.times.first_s,
+            self.times.later_s,
+            float(ready_s),
+            self.buffers == 1,
+            self.configure_free_s,
+            self.stream_free_s,
+            self.buffer_free_s,
+            self.turn,
+            self.held,
+            order,
+            begin,
+            end,
+            start,
+        )
+        return pairs(tile[order], np.repeat(core, np.diff(edge)), begin, end, start, start + stream_s)
 
     def _holding(self, first: int, tiles: int) -> np.ndarray:
         """Cores and buffers that hold one of these tiles: int64 (K, 2)."""
@@ -263,7 +279,7 @@ def joined(*parts: Events) -> Events:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _pairs(
+def pairs(
     tile: np.ndarray, core: np.ndarray, begin: np.ndarray, end: np.ndarray, start: np.ndarray, stop: np.ndarray
 ) -> Events:
     """Streams, each behind its configuration where it has one (``begin`` is not NaN)."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from .bounds import gates_s, loop_tiles
-from .cores import Cores, Cut, columns, joined
+from .cores import Cores, Cut, Events, columns, joined
 from .latency import configure_s, host_s, move_s, stream_s
 from .moves import StepMoves, moves
 from .plan import StepPlan
 from .products import factor_s
 from .program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .recurrent import windows
-from .recurrent_dealing import Events, Host, Places, deal_loop
+from .recurrent_dealing import Host, Places, deal_loop
 from .schedule import COLUMNS, HOST_LANE, LINK_LANE, EventKind
 from .walk import reads
 
@@ -205,29 +205,20 @@ class _Run:
         body, cores = self.body, self.cores
         ready = max((self._at(name, chip=False) for name in reads(step)), default=0.0)
         times, vectors = windows(body, step, self.batch)
-        places = Places.of(loop_tiles(body, step), cores.count)
-        tile = np.concatenate([self.dealer.first(name) + np.arange(body.banks[name].spec.tiles) for name in step.banks])
-        order, held = cores.places(tile)
-        free_s = cores.free_s
+        places = Places.of(loop_tiles(body, step), cores.count, cores.buffers)
+        numbers = [self.dealer.first(name) + np.arange(body.banks[name].spec.tiles) for name in step.banks]
         parts, self.done[step.name] = deal_loop(
             places,
-            order,
-            held,
-            free_s,
-            cores.turn,
+            cores,
             self.host,
+            np.concatenate(numbers),
             ready_s=ready,
             times=times,
-            buffers=cores.buffers,
-            configure=cores.times,
             stream_s=[stream_s(body.target_for(name), vectors) for name in step.banks],
             gates_s=gates_s(body, step, self.batch),
-            event=columns,
         )
         if parts:
-            events = joined(*parts)
-            cores.looped(events, free_s, tile)
-            self._add(_sent(events, vectors))
+            self._add(_sent(joined(*parts), vectors))
 
     def host_op(self, step: HostStep) -> None:
         """An op on the host, after all others."""

@@ -170,6 +170,71 @@ def deal_chains(
 
 
 @njit(cache=True)
+def stream_lists(
+    edge,
+    core,
+    tile,
+    stream_s,
+    first_s,
+    later_s,
+    ready_s,
+    late,
+    configure_free_s,
+    stream_free_s,
+    buffer_free_s,
+    turn,
+    held,
+    order,
+    begin_s,
+    end_s,
+    start_s,
+):
+    """Stream lists of tiles, each on a given core: first those that it holds, in the order in which their buffers are
+    set anew, then the others as they come.
+
+    Args:
+        edge: int64 (lists + 1,), where each begins in ``tile`` int64 (items,), tiles by number. core: int64 (lists,),
+            no two alike. stream_s: of each stream. first_s, later_s, ready_s, late: as above.
+        configure_free_s, stream_free_s, buffer_free_s, turn: of the cores; held: int64 (cores, buffers), the tile
+            that each buffer holds.
+        order: int64 (items,), filled with places in ``tile``, in the order in which they stream; begin_s, end_s,
+            start_s: float64 (items,), in that order, NaN where nothing is configured.
+    """
+    buffers = buffer_free_s.shape[1]
+    for turn_of in range(len(core)):
+        here, at = core[turn_of], edge[turn_of]
+        for ahead in range(buffers):
+            slot = (turn[here] + ahead) % buffers
+            for place in range(edge[turn_of], edge[turn_of + 1]):
+                if held[here, slot] == tile[place]:
+                    order[at], begin_s[at], end_s[at] = place, np.nan, np.nan
+                    start_s[at] = max(stream_free_s[here], ready_s)
+                    stream_free_s[here] = buffer_free_s[here, slot] = start_s[at] + stream_s
+                    at += 1
+                    break
+        before = at
+        for place in range(edge[turn_of], edge[turn_of + 1]):
+            there = False
+            for known in range(edge[turn_of], before):
+                there = there or order[known] == place
+            if there:
+                continue
+            slot = turn[here] % buffers
+            needed = first_s if turn[here] < buffers else later_s
+            begin = max(configure_free_s[here], buffer_free_s[here, slot])
+            if late:
+                begin = max(begin, ready_s - needed)
+            order[at], begin_s[at], end_s[at] = place, begin, begin + needed
+            # rounding may put the end of the configuration a hair before the inputs are there
+            start_s[at] = max(begin + needed, stream_free_s[here], ready_s)
+            configure_free_s[here] = begin + needed
+            stream_free_s[here] = buffer_free_s[here, slot] = start_s[at] + stream_s
+            held[here, slot] = tile[place]
+            turn[here] += 1
+            at += 1
+
+
+@njit(cache=True)
 def deal_copies(
     tiles,
     blocks,

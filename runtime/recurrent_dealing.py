@@ -1,86 +1,59 @@
 """Dealing a recurrent step to the cores: its tiles keep their places over all time steps.
 
-Every tile has one core for the whole loop. Where there are cores enough, each tile stays configured from the first
-time step to the last; a core with several tiles is configured for them in turn at every time step, back and forth,
-so that the last tile of one time step is the first of the next.
+Every tile has one core for the whole loop. Where there are buffers enough, each tile stays configured from the first
+time step to the last; a core with more tiles than buffers streams at every time step those first that it holds, and is
+configured for the others in turn.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from .latency import ConfigureTimes
-from .schedule import EventKind
-
-Events = dict[str, np.ndarray]
-MakeEvents = Callable[[EventKind, np.ndarray, np.ndarray, np.ndarray, np.ndarray], Events]
-"""Columns of events from kind, tile, core, start and end."""
+from .cores import Cores, Events, columns
+from .schedule import HOST_LANE, EventKind
 
 
 @dataclass(frozen=True)
 class Places:
-    """Which place (0 .. cores - 1) streams which tiles, phase by phase: the hidden matrix, then the projection.
+    """Which place streams which tiles, phase by phase: the hidden matrix, then the projection.
 
-    ``rounds[phase]`` int64 (rounds, cores): tiles, counted through both phases, in the order a place takes them;
-    -1 where it has none left.
+    ``phases``: for each phase its tiles, counted through both, one array a place.
     """
 
-    cores: int
-    tiles: tuple[int, ...]
-    rounds: tuple[np.ndarray, ...]
+    phases: tuple[tuple[np.ndarray, ...], ...]
 
     @classmethod
-    def of(cls, tiles: Sequence[int], cores: int) -> Places:
-        """Tiles dealt in turn to as many places as there are tiles, or to the cores of their phase.
+    def of(cls, tiles: Sequence[int], cores: int, buffers: int = 1) -> Places:
+        """Tiles dealt in turn to as many places as there are tiles, at most one a core.
 
-        Where cores are short, each phase has cores of its own, by its share of the tiles, so that a core which
-        streams two tiles of one phase need not take tiles of the other in between. A lone core takes them all.
+        Where the cores do not hold all of them, each phase has cores of its own, by its share of the tiles, so that a
+        core which streams several tiles of one phase need not take tiles of the other in between. A lone core takes
+        them all.
         """
         total = sum(tiles)
         shares = [cores] * len(tiles)
-        apart = total > cores > 1 and min(tiles) > 0
-        if apart and len(tiles) == 2:
+        apart = total > cores * buffers and cores > 1 and min(tiles) > 0 and len(tiles) == 2
+        if apart:
             second = min(max(round(cores * tiles[1] / total), 1), cores - 1)
             shares = [cores - second, second]
-        rounds: list[np.ndarray] = []
+        phases: list[tuple[np.ndarray, ...]] = []
         first = place = 0
         for count, share in zip(tiles, shares, strict=True):
             index = np.arange(count)
-            grid = np.full((-(-count // share), cores), -1, np.int64)
-            grid[index // share, (place + index % share) % cores] = first + index
-            rounds.append(grid)
+            where = (place + index % share) % cores
+            phases.append(tuple(first + index[where == here] for here in range(min(cores, total))))
             first += count
             place += share if apart else count
-        return cls(cores, tuple(tiles), tuple(rounds))
+        return cls(tuple(phases))
 
     @property
-    def resident(self) -> bool:
-        """Whether every tile has a core of its own."""
-        return sum(self.tiles) <= self.cores
-
-    def order(self, phase: int, backwards: bool) -> np.ndarray:
-        """The rounds of a phase, each place's tiles in reverse order if ``backwards``."""
-        grid = self.rounds[phase]
-        if not backwards or len(grid) < 2:
-            return grid
-        count = (grid >= 0).sum(0)
-        turn = np.arange(len(grid))[:, None]
-        return np.where(turn < count, np.take_along_axis(grid, np.maximum(count - 1 - turn, 0), 0), -1)
-
-    def configures(self, times: int) -> tuple[int, ...]:
-        """Configurations of the tiles of each phase in a loop that begins on other tiles."""
-        counts = [(grid >= 0).sum(0) for grid in self.rounds]
-        total = np.sum(counts, axis=0)
-        found: list[int] = []
-        for count in counts:
-            alone = count == total  # no tile of another phase comes between
-            kept = np.where(alone, count + (times - 1) * (count - 1), times * count)
-            found.append(int(np.where(count > 0, kept, 0).sum()) if times else 0)
-        return tuple(found)
+    def tiles(self) -> list[np.ndarray]:
+        """All tiles of each place."""
+        return [np.concatenate(own) for own in zip(*self.phases, strict=True)]
 
 
 @dataclass
@@ -113,93 +86,44 @@ class Host:
 
 def deal_loop(
     places: Places,
-    order: np.ndarray,
-    held: np.ndarray,
-    free_s: np.ndarray,
-    turn: np.ndarray,
+    cores: Cores,
     host: Host,
+    numbers: np.ndarray,
     *,
     ready_s: float,
     times: int,
-    buffers: int,
-    configure: ConfigureTimes,
     stream_s: Sequence[float],
     gates_s: float,
-    event: MakeEvents,
 ) -> tuple[list[Events], float]:
     """Events of a recurrent step.
 
     Args:
-        places: of its tiles. order: the core of each place. held: the step's tile that each place holds
-            already, -1 for none; free_s: when each core is free; turn: configurations of each core so far. All three
-            are brought up to date.
-        host: takes the gates.
-        ready_s: when the inputs are there. times: time steps. buffers: of a core. configure: seconds of a
-            configuration. stream_s: of one window, by phase.
-        gates_s: of one time step. event: makes the columns of events.
+        places: of its tiles. cores, host: take them and the gates.
+        numbers: (tiles,) of its tiles, counted through the program.
+        ready_s: when the inputs are there. times: time steps. stream_s: of one window, by phase.
+        gates_s: of one time step.
 
     Returns:
         The events in an order in which no core and no time step goes backwards, and when the step is done.
     """
     parts: list[Events] = []
-    nowhere = np.array([-1])
-    rounds = [[places.order(phase, backwards) for backwards in (False, True)] for phase in range(len(places.tiles))]
+    nowhere, lane = np.array([-1]), np.array([HOST_LANE])
+    core = cores.places([numbers[own] for own in places.tiles])
+    lists: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # of each phase: edges, tiles, cores
+    for phase in places.phases:
+        used = [place for place, own in enumerate(phase) if len(own)]
+        edge = np.append(0, np.cumsum([len(phase[place]) for place in used], dtype=np.int64)).astype(np.int64)
+        tile = np.concatenate([phase[place] for place in used]) if used else np.empty(0, np.int64)
+        lists.append((edge, tile, core[used]))
     now = ready_s
-    for time in range(times):
-        for phase, seconds in enumerate(stream_s):
-            tiles = rounds[phase][time % 2]
-            if len(tiles):
-                parts += _phase(tiles, order, held, free_s, turn, now, buffers, configure, seconds, event)
-                now = max(now, float(free_s[order[tiles[0] >= 0]].max()))
+    for _ in range(times):
+        for phase, ((edge, tile, own), seconds) in enumerate(zip(lists, stream_s, strict=True)):
+            if len(tile):
+                events = cores.lists(numbers, edge, tile, own, now, seconds)
+                parts.append(events)
+                now = float(events["end_s"].max())
             if phase == 0:
                 start_s = host.fit(now, gates_s)
                 now = start_s + gates_s
-                parts.append(event(EventKind.HOST, nowhere, nowhere, np.array([start_s]), np.array([now])))
+                parts.append(columns(EventKind.HOST, nowhere, lane, np.array([start_s]), np.array([now])))
     return parts, now
-
-
-def _phase(
-    tiles: np.ndarray,
-    order: np.ndarray,
-    held: np.ndarray,
-    free_s: np.ndarray,
-    turn: np.ndarray,
-    ready_s: float,
-    buffers: int,
-    configure: ConfigureTimes,
-    stream_s: float,
-    event: MakeEvents,
-) -> list[Events]:
-    """One window through the tiles (rounds, places) of a phase, whose vectors are there at ``ready_s``."""
-    place = np.flatnonzero(tiles[0] >= 0)
-    tile, core = tiles[0, place], order[place]
-    new = held[place] != tile
-    needed = np.where(turn[core] < buffers, configure.first_s, configure.later_s)
-    begin = np.maximum(free_s[core], ready_s - needed)
-    configured = begin + needed
-    # rounding may put `configured` a hair before the vectors are there
-    start = np.maximum(np.where(new, configured, free_s[core]), ready_s)
-    parts = [event(EventKind.STREAM, tile, core, start, start + stream_s)]
-    if new.any():
-        parts.insert(0, event(EventKind.CONFIGURE, tile[new], core[new], begin[new], configured[new]))
-    turn[core[new]] += 1
-    count = (tiles >= 0).sum(0)
-    end = np.zeros(tiles.shape)  # of each place's streams, round by round
-    end[0, place] = start + stream_s
-    if len(tiles) > 1:
-        rounds = np.arange(len(tiles) - 1)[:, None]
-        seconds = np.where(turn[order] + rounds < buffers, configure.first_s, configure.later_s)
-        end[1:] = end[0] + np.cumsum(seconds + stream_s, axis=0)
-        later, more = np.nonzero(tiles[1:] >= 0)
-        tile, core = tiles[1:][later, more], order[more]
-        begin, done = end[later, more], end[later + 1, more]
-        configured = np.minimum(begin + seconds[later, more], done)
-        both = (
-            event(EventKind.CONFIGURE, tile, core, begin, configured),
-            event(EventKind.STREAM, tile, core, configured, done),
-        )
-        parts.append({name: np.stack([part[name] for part in both], 1).ravel() for name in both[0]})
-        np.add.at(turn, core, 1)
-    free_s[order[place]] = end[count[place] - 1, place]
-    held[place] = tiles[count[place] - 1, place]
-    return parts

@@ -27,7 +27,7 @@ from lightloom.runtime.errors import DeviceError, TargetError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.latency import ConfigureTimes, latency, stream_s
 from lightloom.runtime.movement import chains
-from lightloom.runtime.program import ProductStep, StepCost
+from lightloom.runtime.program import ProductStep, RecurrentStep, StepCost
 from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
 from lightloom.runtime.simulator import SimulatorDevice
 from lightloom.whatif import what_if
@@ -272,3 +272,21 @@ def test_loops_and_computed_weights_run_on_two_buffers(kind: str, cores: int) ->
     rows = report.run.by_row()
     assert min(rows.values()) >= 0
     assert math.fsum(rows.values()) == pytest.approx(report.total_j, rel=1e-12)
+
+
+@pytest.mark.parametrize(("cores", "buffers"), [(7, 1), (4, 2), (1, 2), (2, 2), (1, 1)])
+def test_tiles_of_a_loop_stay_in_every_buffer(cores: int, buffers: int) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.LSTM(5, 18, proj_size=7, batch_first=True).eval()
+    compiled = ll.compile(model, torch.randn(2, 6, 5), target=MZI16.with_({"mesh.cores": cores}))
+    body = dataclasses.replace(compiled.body, target=compiled.target.with_({"mesh.buffers": buffers}))
+    (index,) = (index for index, step in enumerate(body.steps) if isinstance(step, RecurrentStep))
+    tiles, times = 7, 6
+    schedule = deal(body, 3)
+    schedule.verify(body)
+    configures = int(((schedule.step == index) & (schedule.kind == EventKind.CONFIGURE)).sum())
+    # what does not stay is configured at every time step
+    short = max(tiles - cores * buffers, 0)
+    assert tiles + (times - 1) * short <= configures <= tiles * times
+    if not short:
+        assert configures == tiles

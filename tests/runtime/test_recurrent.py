@@ -285,18 +285,16 @@ def test_a_state_that_explodes_is_named() -> None:
 @pytest.mark.parametrize("tiles", [(5,), (3, 2), (7, 2), (1, 9), (0, 3), (4, 0)])
 @pytest.mark.parametrize("cores", [1, 2, 4, 16])
 def test_places_hold_every_tile_once(tiles: tuple[int, ...], cores: int) -> None:
-    places = Places.of(tiles, cores)
-    first = 0
-    for phase, count in enumerate(tiles):
-        for backwards in (False, True):
-            order = places.order(phase, backwards)
-            assert sorted(order[order >= 0].tolist()) == list(range(first, first + count))
-        assert (places.order(phase, True)[:1].max(initial=-1) >= 0) == bool(count)
-        first += count
-    if sum(tiles) <= cores:
-        assert places.configures(5) == tiles
-    assert places.configures(1) == tiles
-    assert sum(places.configures(0)) == 0
+    for buffers in (1, 2):
+        places = Places.of(tiles, cores, buffers)
+        first = 0
+        for count, phase in zip(tiles, places.phases, strict=True):
+            assert sorted(np.concatenate(phase).tolist()) == list(range(first, first + count))
+            first += count
+        assert len(places.tiles) == min(cores, sum(tiles))
+        most = max(map(len, places.tiles))
+        if sum(tiles) <= cores * buffers:
+            assert most <= buffers
 
 
 def test_the_host_takes_gates_into_its_gaps() -> None:
