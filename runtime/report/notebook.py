@@ -18,6 +18,7 @@ from ..ledger import IDLE, ITEMS, PARTS, EnergyReport
 from ..program import ProgramBody
 from ..schedule import HOST_LANE, LINK_LANE, Schedule
 from .explain import explain
+from .lanes import lane_picture, lanes_of
 from .tables import Table, micro, percent, si
 
 ROWS = 40
@@ -165,8 +166,6 @@ def _folded(title: str, inside: str) -> str:
 
 def _lanes(schedule: Schedule) -> str:
     """A picture of every lane over time, in the colours of the steps, grey where cores are configured."""
-    from .plots import lane_picture, lanes_of
-
     lanes = lanes_of(schedule)
     if not lanes or not schedule.makespan_s:
         return ""

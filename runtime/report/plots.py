@@ -6,7 +6,6 @@ people with any colour vision tell apart (M. Okabe, K. Ito, Color Universal Desi
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from ..events import EVENT_NAMES
 from ..ledger import IDLE, ITEMS, PARTS
 from ..program import ProgramBody, TileBank
 from ..schedule import HOST_LANE, LINK_LANE, EventKind, Schedule
+from .lanes import PIXELS, lane_picture, lanes_of, layer_colour
 from .page_tiles import coarse_grid, used_cells
 from .page_time import step_seconds
 from .profile import cores_busy, power
@@ -38,12 +38,6 @@ KIND_COLOURS = {
 }
 BARS = 30
 """Layers that have a bar of their own; the others share one."""
-
-PIXELS = 1500
-"""Columns of the schedule's picture: what happens within one is averaged."""
-
-FAINTEST = 0.3
-"""Strength of the colour of a pixel in which very little happens: short events stay to be seen."""
 
 GRIDS = 12
 """Layers whose tile grids are drawn, the largest."""
@@ -207,57 +201,6 @@ def _fitted(shape: tuple[int, ...], box: float) -> tuple[float, float]:
     down, across = shape
     scale = box / max(down, across)
     return max(across * scale, box / 14), max(down * scale, box / 14)
-
-
-def lane_picture(schedule: Schedule, lane: int, pixels: int = PIXELS) -> np.ndarray:
-    """A lane over time, float64 (1 row, or 4 with two buffers, pixels, 4): the mean colour of what happens in each
-    pixel's time, as opaque as it is busy.
-
-    With two buffers the lowest row is what the core is configured for.
-    """
-    rows = np.flatnonzero(schedule.core == lane)
-    rows = rows[np.argsort(schedule.start_s[rows], kind="stable")]
-    sets = schedule.kind[rows] == EventKind.CONFIGURE
-    if schedule.buffers == 1:
-        return _pixels(schedule, rows, pixels)[None]
-    light = _pixels(schedule, rows[~sets], pixels)
-    return np.stack([light, light, light, _pixels(schedule, rows[sets], pixels) if lane >= 0 else light])
-
-
-def _pixels(schedule: Schedule, rows: np.ndarray, pixels: int) -> np.ndarray:
-    """Mean colours of events that follow one another, float64 (pixels, 4); transparent where nothing happens."""
-    if not len(rows):
-        return np.zeros((pixels, 4))
-    edges = np.linspace(0.0, schedule.makespan_s, pixels + 1)
-    times = np.stack([schedule.start_s[rows], schedule.end_s[rows]], 1).ravel()
-    inked = np.zeros((len(times), 4))  # red, green, blue and 1, times seconds, until then
-    inked[1::2] = np.column_stack([_colours(schedule, rows), np.ones(len(rows))]) * (times[1::2] - times[::2])[:, None]
-    inked = np.cumsum(inked, 0)
-    ink = np.stack([np.diff(np.interp(edges, times, inked[:, channel])) for channel in range(4)], 1)
-    ink = np.where(ink[:, 3:] > 1e-9 * schedule.makespan_s / pixels, ink, 0.0)
-    share = np.clip(ink[:, 3:] * pixels / schedule.makespan_s, 0.0, 1.0)
-    colour = ink[:, :3] / np.where(ink[:, 3:] > 0, ink[:, 3:], 1.0)
-    share = np.where(share > 0, np.maximum(share, FAINTEST), 0.0)
-    return np.column_stack([np.clip(colour, 0.0, 1.0), share])
-
-
-def lanes_of(schedule: Schedule) -> list[int]:
-    """The lanes on which anything happens: cores, then host, then link."""
-    cores = sorted(set(schedule.core[schedule.core >= 0].tolist()))
-    return cores + [lane for lane in (HOST_LANE, LINK_LANE) if (schedule.core == lane).any()]
-
-
-def _colours(schedule: Schedule, rows: np.ndarray) -> np.ndarray:
-    """Red, green, blue of events, float64 (E, 3): their layer's, grey where they configure."""
-    palette = np.array([layer_colour(step) for step in range(max(len(schedule.steps), 1))])
-    found = palette[schedule.step[rows]]
-    found[schedule.kind[rows] == EventKind.CONFIGURE] = 0.66
-    return found
-
-
-def layer_colour(step: int) -> tuple[float, float, float]:
-    """A colour for each step, neighbours far apart: hues by the golden angle, in three lightnesses."""
-    return colorsys.hls_to_rgb(step * 0.381966 % 1.0, 0.40 + 0.08 * (step % 3), 0.55)
 
 
 def _layer_strip(axes: Axes, body: ProgramBody, schedule: Schedule) -> None:

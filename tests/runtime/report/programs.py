@@ -1,8 +1,10 @@
-"""Programs whose pages and figures the tests look at."""
+"""Programs whose pages and figures the tests look at, each made once."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
+from functools import cache
 
 import torch
 
@@ -59,12 +61,14 @@ class Loop(torch.nn.Module):
         return self.out(self.cell(x)[0])
 
 
+@cache
 def residual() -> ll.Program:
     """A small convolutional network on the plain preset."""
     torch.manual_seed(0)
     return ll.compile(ResidualCNN().eval(), torch.zeros(2, 1, 16, 16), target="mzi16")
 
 
+@cache
 def equipped() -> ll.Program:
     """The same on the chip that has everything."""
     torch.manual_seed(0)
@@ -72,30 +76,37 @@ def equipped() -> ll.Program:
     return ll.compile(ResidualCNN().eval(), torch.zeros(2, 1, 16, 16), target=target)
 
 
+@cache
 def tiny() -> ll.Program:
     """One tile."""
     return ll.compile(torch.nn.Linear(3, 2).eval(), torch.zeros(1, 3), target="mzi16")
 
 
+@cache
 def empty() -> ll.Program:
     """No step at all: it hands its input back."""
     body = tiny().body
     return ll.Program(replace(body, steps=(), banks={}, costs={}, outputs=(Ref(body.inputs[0].name),)))
 
 
+@cache
 def attention() -> ll.Program:
     """A product of computed values, over a link."""
     torch.manual_seed(0)
     target = ll.targets.get("mzi16").with_(EVERYTHING)
-    return ll.compile(Attention().eval(), torch.zeros(2, 10, 24), target=target, dynamic_matmul="photonic")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ll.LightloomWarning)  # that it pays off is not the point
+        return ll.compile(Attention().eval(), torch.zeros(2, 10, 24), target=target, dynamic_matmul="photonic")
 
 
+@cache
 def recurrent() -> ll.Program:
     """A loop over time, over a link."""
     torch.manual_seed(0)
     return ll.compile(Loop().eval(), torch.zeros(2, 5, 8), target=ll.targets.get("mzi16").with_(EVERYTHING))
 
 
+@cache
 def hostile() -> ll.Program:
     """Names of program, layers, target and notes that want out of their place."""
     body = tiny().body

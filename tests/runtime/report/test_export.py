@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import lightloom as ll
 from lightloom.cli import app
-from lightloom.runtime.report import plots
+from lightloom.runtime.report import lanes, plots
 from lightloom.runtime.report.export import FIGURES, figure
 from lightloom.runtime.schedule import EventKind
 
@@ -80,12 +80,12 @@ def test_small_layers_share_a_bar_that_does_not_set_the_scale(
 
 def test_the_picture_of_a_lane_shows_when_it_is_used(program: ll.Program) -> None:
     schedule = program.schedule
-    edges = np.linspace(0, schedule.makespan_s, plots.PIXELS + 1)
+    edges = np.linspace(0, schedule.makespan_s, lanes.PIXELS + 1)
     for lane in np.unique(schedule.core):
-        picture = plots.lane_picture(schedule, int(lane))
+        picture = lanes.lane_picture(schedule, int(lane))
         mine = (schedule.core == lane) & ((schedule.kind != EventKind.CONFIGURE) | (schedule.buffers == 1))
         mine &= schedule.end_s > schedule.start_s
-        used = np.zeros(plots.PIXELS, bool)
+        used = np.zeros(lanes.PIXELS, bool)
         for start, end in zip(schedule.start_s[mine], schedule.end_s[mine], strict=True):
             used |= (edges[:-1] < end - 1e-15) & (edges[1:] > start + 1e-15)
         inked = picture[0, :, 3] > 0

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lightloom as ll
-from lightloom.runtime.report import plots
+from lightloom.runtime.report import lanes
 from lightloom.runtime.report.tables import micro, si
 
 from . import programs
@@ -81,9 +81,9 @@ def test_a_schedule_shows_its_lanes(program: ll.Program) -> None:
     start = file.index(b"IDAT") + 4
     (size,) = struct.unpack(">I", file[start - 8 : start - 4])
     pixels = np.frombuffer(zlib.decompress(file[start : start + size]), np.uint8).reshape(rows, 1 + 4 * columns)
-    lanes = plots.lanes_of(program.schedule)
-    assert rows == 4 * len(lanes)
-    first = plots.lane_picture(program.schedule, lanes[0], columns)
+    used = lanes.lanes_of(program.schedule)
+    assert rows == 4 * len(used)
+    first = lanes.lane_picture(program.schedule, used[0], columns)
     np.testing.assert_array_equal(pixels[:4, 1:].reshape(4, columns, 4), np.rint(first * 255))
     assert "3 cores, host, link" in text
 
