@@ -177,8 +177,8 @@ def text(facts: dict[str, Any]) -> str:
     for found in facts["clients"]:
         lines.append(
             f"{found['clients']:3} clients in turn, five runs of 256 vectors each time: "
-            f"{found['runs_per_s']:.0f} runs/s, {found['vectors_per_s'] / 1e3:.0f} k vectors/s, {found['refused']} refusals, "
-            f"{found['fewest_runs']} runs at least for each"
+            f"{found['runs_per_s']:.0f} runs/s, {found['vectors_per_s'] / 1e3:.0f} k vectors/s, "
+            f"{found['refused']} refusals, {found['fewest_runs']} runs at least for each"
         )
     return "\n".join(lines)
 

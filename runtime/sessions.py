@@ -26,7 +26,7 @@ from .device import (
 )
 from .errors import DeviceError, InputError, complaint
 from .remote.lease import Lease
-from .slots import Held, Slot, Slots, content
+from .slots import Held, Slot, Slots, in_place
 from .updates import Change
 from .usage import SessionUsage
 
@@ -71,7 +71,8 @@ class Session:
         self._began = time.monotonic()
         self._sequence = 0
         self._slots = Slots(cores, 1 if target is None else target.mesh.buffers)
-        self._placed: dict[tuple[int, int], Slot] = {}  # core and configuration, as the run counts them
+        # core and configuration, as the run counts them: the run's buffer, and the one that serves it
+        self._placed: dict[tuple[int, int], tuple[Slot, Slot]] = {}
         self._windows: dict[int, Header] = {}
         self._ran: WeakSet[Any] = WeakSet()  # programs
         self._traffic = _traffic(device)
@@ -130,21 +131,16 @@ class Session:
         """Bring a tile onto the chip, unless a core holds exactly it: in full, or as what changes."""
         with self._using():
             wanted = (request.header.core, request.buffer)
-            before = self._slots.serving(wanted)
-            self._placed = {run: slot for run, slot in self._placed.items() if slot != before}
+            self._placed = {run: place for run, place in self._placed.items() if place[0] != wanted}
             slot, change = self._slots.find(wanted, request, self.threshold_rad)
             held = self._slots[slot]
-            if change is not None:
-                total = len(change.left_rad)
-                if held is not None and not len(change.at) and content(change.realised) == held.key:
-                    self._usage.kept += 1
-                    self._usage.asked(0, total, change.left_rad)
-                    response = held.response
-                else:
-                    response = self._send(slot, request, held, change)
+            if held is not None and change is not None and in_place(held, change):
+                self._usage.kept += 1
+                self._usage.asked(0, len(change.left_rad), change.left_rad)
+                response = held.response
             else:
-                response = self._send(slot, request, held, None)
-            self._placed[request.header.core, request.header.configuration] = slot
+                response = self._send(slot, request, held, change)
+            self._placed[request.header.core, request.header.configuration] = wanted, slot
             return replace(response, header=request.header)
 
     def _send(
@@ -184,8 +180,8 @@ class Session:
     def stream(self, request: StreamRequest) -> None:
         """Pass a window on."""
         with self._using():
-            slot = self._placed.get((request.header.core, request.header.configuration))
-            held = None if slot is None else self._slots[slot]
+            place = self._placed.get((request.header.core, request.header.configuration))
+            held = None if place is None else self._slots[place[1]]
             if held is None:
                 raise DeviceError(
                     complaint("a window before any configuration", where=f"core {request.header.core}",

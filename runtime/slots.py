@@ -56,14 +56,10 @@ class Slots:
         """What a buffer holds, None for nothing known."""
         return self._held.get(slot)
 
-    def serving(self, wanted: Slot) -> Slot | None:
-        """The buffer that serves one of the schedule's in this run."""
-        return self._serves.get(wanted)
-
     def find(self, wanted: Slot, request: ConfigureRequest, threshold_rad: float) -> tuple[Slot, Change | None]:
-        """A buffer for a configuration, from now on serving ``wanted``; and the change if it holds an older version.
+        """A buffer for a configuration, from now on serving ``wanted``; and the change from what it holds, if anything.
 
-        A change without anything to write and with the same tile and ranges means that nothing is to be sent.
+        Where :func:`in_place`, nothing is to be sent.
         """
         self._grow(wanted[1] + 1)
         before = self._serves.pop(wanted, None)
@@ -112,12 +108,15 @@ class Slots:
         same = self._by_key.get(content(request))
         if same:
             return (wanted if wanted in same else next(iter(same))), None
-        versions = [slot for slot in self._by_tile.get(request.header.tile, ()) if slot in self._idle]
-        changes = [
-            (slot, change(self._held[slot].request, request, threshold_rad))
-            for slot in versions
-            if comparable(self._held[slot].request, request)
-        ]
+        changes: list[tuple[Slot, Change]] = []
+        for slot in self._by_tile.get(request.header.tile, ()):
+            held = self._held[slot]
+            if comparable(held.request, request):
+                found = change(held.request, request, threshold_rad)
+                if in_place(held, found):  # within the threshold
+                    return slot, found
+                if slot in self._idle:
+                    changes.append((slot, found))
         if changes:
             slot, nearest = min(changes, key=lambda item: item[1].mean_rad)
             if nearest.mean_rad <= NEWER_RAD:
@@ -136,6 +135,11 @@ class Slots:
             for core in range(self._cores):
                 self._idle[core, buffer] = self._empty[core, buffer] = None
         self._buffers = max(self._buffers, buffers)
+
+
+def in_place(held: Held, found: Change) -> bool:
+    """Whether a buffer realises what is asked for already, so that nothing is to be sent."""
+    return not len(found.at) and content(found.realised) == held.key
 
 
 def content(request: ConfigureRequest) -> bytes:

@@ -87,7 +87,7 @@ def test_a_served_session_sends_changes_only(driver: type[SimulatorDevice], serv
     device.close()
 
 
-def test_a_server_of_before_gets_whole_configurations(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_of_before_gets_whole_configurations(serve: Serve) -> None:
     target = ll.targets.get("mzi16")
     server = serve(SimulatorDevice(target), target)
     for kind in ("update", "target"):
@@ -102,10 +102,10 @@ def test_a_server_of_before_gets_whole_configurations(serve: Serve, monkeypatch:
     device = ll.devices.connect(server.address)
     assert (device.target, device.cores) == (None, target.mesh.cores)
     x = torch.randn(3, 16)
-    with device.reserve(threshold_rad=0.1) as session:
+    with device.reserve(threshold_rad=1e-3) as session:
         for program in trained(target)[:2]:
             session.run(program, x)
-    assert (session.usage.configures, session.usage.updates) in {(2, 0), (1, 0)}
+    assert (session.usage.configures, session.usage.updates) == (2, 0)
     device.close()
 
 
