@@ -95,21 +95,23 @@ def test_a_lost_worker_is_an_error_that_says_what_is_safe(wide: Path, monkeypatc
 
 
 class TestDask:
-    distributed = pytest.importorskip("distributed", reason="distributed is in the sweep extra")
+    @pytest.fixture
+    def distributed(self) -> Any:
+        return pytest.importorskip("distributed", reason="distributed is in the sweep extra")
 
-    def test_runs_the_points(self, folder: Path) -> None:
+    def test_runs_the_points(self, folder: Path, distributed: Any) -> None:
         spec: Any = read_spec(folder / "spec.toml")
-        with self.distributed.LocalCluster(
+        with distributed.LocalCluster(
             n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
         ) as cluster:
             found = run_sweep(spec, folder / "dask", dask=cluster.scheduler_address)
         assert [item.metrics for item in found] == [item.metrics for item in run_sweep(spec, folder / "plain")]
 
-    def test_a_killed_worker_loses_no_finished_point(self, wide: Path) -> None:
+    def test_a_killed_worker_loses_no_finished_point(self, wide: Path, distributed: Any) -> None:
         spec = read_spec(wide)
         journal = wide.parent / "dask" / "journal.jsonl"
-        with self.distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-            with self.distributed.Client(cluster) as client:
+        with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            with distributed.Client(cluster) as client:
                 victim = min(client.run(os.getpid).values())
             kept: list[str] = []
 
@@ -126,6 +128,7 @@ class TestDask:
         assert len(names) == len(set(names)) == 24
         assert [item.metrics for item in found] == [item.metrics for item in run_sweep(spec, wide.parent / "plain")]
 
+    @pytest.mark.usefixtures("distributed")
     def test_an_address_where_nobody_answers_is_an_error(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("lightloom.sweep.workers.ANSWER", "1s")
         with pytest.raises(LightloomError, match="does not answer"):
