@@ -15,6 +15,30 @@ FAINTEST = 0.3
 """Strength of the colour of a pixel in which very little happens: short events stay to be seen."""
 
 
+def lanes_picture(schedule: Schedule, pixels: int = PIXELS, most: int = 128) -> tuple[list[str], np.ndarray]:
+    """Names and pictures of all lanes, float64 (lanes, rows, pixels, 4), see :func:`lane_picture`.
+
+    More cores than ``most`` are drawn in groups of neighbours, each with its mean.
+    """
+    lanes = lanes_of(schedule)
+    cores = [lane for lane in lanes if lane >= 0]
+    groups = [part.tolist() for part in np.array_split(np.array(cores, int), min(most, len(cores)))] if cores else []
+    names = [f"core {group[0]}" if len(group) == 1 else f"cores {group[0]} to {group[-1]}" for group in groups]
+    for lane, name in ((HOST_LANE, "host"), (LINK_LANE, "link")):
+        if lane in lanes:
+            groups.append([lane])
+            names.append(name)
+    found: list[np.ndarray] = []
+    for group in groups:
+        ink = np.zeros(())
+        for lane in group:
+            picture = lane_picture(schedule, lane, pixels)
+            ink = ink + np.concatenate([picture[..., :3] * picture[..., 3:], picture[..., 3:]], -1) / len(group)
+        share = ink[..., 3:]
+        found.append(np.concatenate([ink[..., :3] / np.where(share > 0, share, 1.0), share], -1).clip(0.0, 1.0))
+    return names, np.stack(found) if found else np.zeros((0, 1, pixels, 4))
+
+
 def lane_picture(schedule: Schedule, lane: int, pixels: int = PIXELS) -> np.ndarray:
     """A lane over time, float64 (1 row, or 4 with two buffers, pixels, 4): the mean colour of what happens in each
     pixel's time, as opaque as it is busy.

@@ -16,9 +16,9 @@ import numpy as np
 from ..events import EVENT_NAMES
 from ..ledger import IDLE, ITEMS, PARTS, EnergyReport
 from ..program import ProgramBody
-from ..schedule import HOST_LANE, LINK_LANE, Schedule
+from ..schedule import Schedule
 from .explain import explain
-from .lanes import lane_picture, lanes_of
+from .lanes import lanes_picture
 from .tables import Table, micro, percent, si
 
 ROWS = 40
@@ -166,18 +166,18 @@ def _folded(title: str, inside: str) -> str:
 
 def _lanes(schedule: Schedule) -> str:
     """A picture of every lane over time, in the colours of the steps, grey where cores are configured."""
-    lanes = lanes_of(schedule)
-    if not lanes or not schedule.makespan_s:
+    names, pictures = lanes_picture(schedule, 900)
+    if not names or not schedule.makespan_s:
         return ""
-    height = max(3, min(16, 320 // len(lanes)))
-    pictures = [np.repeat(lane_picture(schedule, lane, 900), 1 if schedule.buffers > 1 else 4, 0) for lane in lanes]
-    source = base64.b64encode(_png(np.concatenate(pictures))).decode("ascii")
-    cores = [lane for lane in lanes if lane >= 0]
-    first = [] if not cores else ["core 0"] if cores == [0] else [f"{len(cores)} cores"]
-    listed = ", ".join(first + [{HOST_LANE: "host", LINK_LANE: "link"}[lane] for lane in lanes if lane < 0])
+    height = max(3, min(16, 320 // len(names)))
+    pictures = np.repeat(pictures, 4 // pictures.shape[1], 1)
+    source = base64.b64encode(_png(pictures.reshape(-1, *pictures.shape[2:]))).decode("ascii")
+    cores = len(set(schedule.core[schedule.core >= 0].tolist()))
+    first = [] if not cores else ["core 0"] if cores == 1 else [f"{cores} cores"]
+    listed = ", ".join(first + [name for name in names if not name.startswith("core")])
     return (
         f'<img alt="What the lanes do over time" src="data:image/png;base64,{source}" style="display:block;'
-        f"width:100%;max-width:900px;height:{height * len(lanes)}px;border:{_RULE};image-rendering:pixelated;"
+        f"width:100%;max-width:900px;height:{height * len(names)}px;border:{_RULE};image-rendering:pixelated;"
         f'background:none"><div style="font-size:12px;opacity:.75">0 to {_safe(si(schedule.makespan_s, "s", 3))}; '
         f"from the top: {listed}; grey: configuring, other colours: steps</div>"
     )

@@ -17,6 +17,8 @@ from .page_tiles import tiles_data
 from .page_time import bounds_data, step_seconds, timeline_data
 from .tables import percent, si
 
+WARM = "The run begins with the tiles on the cores that a run like it leaves there: these are not configured again."
+
 
 def page_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> dict[str, Any]:
     """Everything on the page, JSON-ready.
@@ -30,7 +32,7 @@ def page_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> di
         "description": body.target.description,
         "batch": schedule.batch,
         "headline": explained.headline,
-        "notes": list(explained.notes),
+        "notes": [*explained.notes, *([WARM] if schedule.warm else [])],
         "summary": summary_data(body, schedule, energy),
         "bounds": bounds_data(schedule),
         "naive": f"{si(schedule.naive_s, 's', 3)} on one core, tile by tile: {schedule.speedup:.3g} times as long"

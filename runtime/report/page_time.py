@@ -35,7 +35,7 @@ def timeline_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -
         "kind": packed(events["kind"], np.uint8),
         "step": packed(events["step"], np.uint32 if wide else np.uint16),
         "step_bytes": 4 if wide else 2,
-        "core": packed(events["core"], np.int16),
+        "core": packed(events["core"], np.int32),
         "start": packed(events["start"], np.float64),
         "duration": packed(events["end"] - events["start"], np.float32),
         "count": packed(events["count"], np.uint32),

@@ -15,8 +15,8 @@ from ..energy import EnergyReport
 from ..events import EVENT_NAMES
 from ..ledger import IDLE, ITEMS, PARTS
 from ..program import ProgramBody, TileBank
-from ..schedule import HOST_LANE, LINK_LANE, EventKind, Schedule
-from .lanes import PIXELS, lane_picture, lanes_of, layer_colour
+from ..schedule import EventKind, Schedule
+from .lanes import PIXELS, lanes_picture, layer_colour
 from .page_tiles import coarse_grid, used_cells
 from .page_time import step_seconds
 from .profile import cores_busy, power
@@ -110,7 +110,7 @@ def energy_by_event(figure: Figure, body: ProgramBody, schedule: Schedule, energ
 
 def timeline(figure: Figure, body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> None:
     """Cores, host and link over time in the colours of the layers; above, cores at work and power."""
-    lanes = lanes_of(schedule)
+    lanes, pictures = lanes_picture(schedule)
     if not lanes or not schedule.makespan_s:
         figure.set_size_inches(8, 2)
         _nothing(figure.add_subplot(), "Schedule")
@@ -133,17 +133,15 @@ def timeline(figure: Figure, body: ProgramBody, schedule: Schedule, energy: Ener
         axes.locator_params(axis="y", nbins=3, integer=name != "power")
     parts[0].set_title(title, loc="left")
     _layer_strip(parts[2], body, schedule)
-    picture = np.concatenate([lane_picture(schedule, lane) for lane in lanes])
     parts[3].imshow(
-        picture,
+        pictures.reshape(-1, *pictures.shape[2:]),
         aspect="auto",
         interpolation="nearest",
         extent=(0.0, schedule.makespan_s, len(lanes), 0.0),
     )
-    names = {HOST_LANE: "host", LINK_LANE: "link"}
     every = max(1, len(lanes) // 24)
-    shown = [at for at, lane in enumerate(lanes) if at % every == 0 or lane < 0]
-    parts[3].set_yticks([at + 0.5 for at in shown], [names.get(lanes[at], f"core {lanes[at]}") for at in shown])
+    shown = [at for at, name in enumerate(lanes) if at % every == 0 or not name.startswith("core")]
+    parts[3].set_yticks([at + 0.5 for at in shown], [lanes[at] for at in shown])
     parts[3].tick_params(axis="y", length=0)
     parts[3].set_xlabel("time, grey: configuring, other colours: layers")
     parts[3].xaxis.set_major_formatter(_engineering("s"))

@@ -69,13 +69,8 @@ const flows = () => {
   }
   return [...found].map(([key, value]) => { const [source, i] = key.split("\t"); return { source, item: items[Number(i)], value }; });
 };
-const spread = (nodes, top, bottom, gap) => {
-  /* labels at the middles of their nodes, moved apart to stay readable */
-  let low = top;
-  for (const node of nodes) { node.label = Math.max(node.y + node.h / 2, low + gap / 2); low = node.label + gap / 2; }
-  let high = bottom;
-  for (const node of nodes.slice().reverse()) { node.label = Math.min(node.label, high - gap / 2); high = node.label - gap / 2; }
-};
+const SLOT = 15; /* pixels that a node has at least, for its label */
+const slots = (nodes, scale) => nodes.reduce((sum, node) => sum + Math.max(node.value * scale, SLOT) + 3, 0);
 const drawFlow = (s) => {
   const list = flows(), all = sumOf(list);
   boxes = [];
@@ -85,12 +80,16 @@ const drawFlow = (s) => {
     for (const flow of list) { const key = name(flow); if (!nodes.has(key)) nodes.set(key, { name: key, value: 0, flow }); nodes.get(key).value += flow.value; }
     return [...nodes.values()].sort((a, b) => b.value - a.value);
   });
-  const label = Math.min(170, s.width * 0.2), bar = 12, xs = [label, s.width / 2 - bar / 2, s.width - label - bar], top = 6, room = s.height - 12;
-  const most = Math.max(...columnsOf.map((nodes) => nodes.length)), gap = Math.min(9, (room * 0.4) / most), scale = (room - gap * (most - 1)) / all;
+  const label = Math.min(170, s.width * 0.22), bar = 12, xs = [label, s.width / 2 - bar / 2, s.width - label - bar], top = 6, room = s.height - 12;
+  let scale = room / all;
+  while (columnsOf.some((nodes) => slots(nodes, scale) > room) && scale > (0.02 * room) / all) scale *= 0.97;
   columnsOf.forEach((nodes, place) => {
-    let y = top + (room - all * scale - gap * (nodes.length - 1)) / 2;
-    for (const node of nodes) { Object.assign(node, { x: xs[place], y, h: Math.max(node.value * scale, 0.8), out: y, in: y }); y += node.value * scale + gap; }
-    spread(nodes, top, top + room, 13.5);
+    let y = top + Math.max(0, (room - slots(nodes, scale)) / 2);
+    for (const node of nodes) {
+      const slot = Math.max(node.value * scale, SLOT), start = y + (slot - node.value * scale) / 2;
+      Object.assign(node, { x: xs[place], y: start, h: Math.max(node.value * scale, 0.8), out: start, in: start, label: y + slot / 2 });
+      y += slot + 3;
+    }
   });
   const find = (place, name) => columnsOf[place].find((node) => node.name === name);
   const ribbon = (from, to, value, colour) => {
@@ -105,11 +104,12 @@ const drawFlow = (s) => {
   columnsOf.forEach((nodes, place) => nodes.forEach((node) => {
     s.rect(node.x, node.y, bar, node.h, place === 0 ? css(eventVariable(node.name)) : partColour(node.flow.item.part));
     const text = `${node.name}  ${si(node.value, "J")}`, x = place === 0 ? node.x - 6 : node.x + bar + 6;
+    if (place === 1) s.shape(`M${x - 3} ${node.label - 7}h${text.length * 6.6}v14h${-text.length * 6.6}Z`, css("--page"), 0.55);
     s.text(x, node.label, cut(text, place === 1 ? s.width / 2 - label - bar : label - 8, 11.5), css("--text"), place === 0 ? "end" : "start", 11.5);
     boxes.push({ x: node.x - 4, y: Math.min(node.y, node.label - 7), w: bar + 8, h: Math.max(node.h, 14), tip: `${node.name}: ${si(node.value, "J")}, ${percent(node.value / all)}` });
   }));
 };
-const flowHeight = () => Math.max(240, 15 * Math.max(itemTotals().length, 6) + 60);
+const flowHeight = () => 180 + (SLOT + 3) * itemTotals().length;
 const energyItems = figure("energy-tree", () => ($("energy-view").value === "flow" ? flowHeight() : 240), (s) => ($("energy-view").value === "flow" ? drawFlow(s) : drawTree(s)));
 hover("energy-tree", (x, y) => { const box = boxes.find((b) => x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h); return box && box.tip; });
 const byEvent = (row) => eventNames.map((name) => {

@@ -1,7 +1,7 @@
 /* Timeline: zoom with the wheel, drag to move; only what covers a pixel is drawn */
 const line = data.timeline;
 const T = {
-  kind: unpack(line.kind, Uint8Array), step: unpack(line.step, line.step_bytes === 2 ? Uint16Array : Uint32Array), core: unpack(line.core, Int16Array),
+  kind: unpack(line.kind, Uint8Array), step: unpack(line.step, line.step_bytes === 2 ? Uint16Array : Uint32Array), core: unpack(line.core, Int32Array),
   start: unpack(line.start, Float64Array), duration: unpack(line.duration, Float32Array), count: unpack(line.count, Uint32Array),
   tile: unpack(line.tile, Int32Array), vectors: unpack(line.vectors, Float64Array), first: unpack(line.first, Float64Array),
 };
@@ -20,7 +20,7 @@ const trackNames = [...tracks.keys()].sort((a, b) => (a < 0) - (b < 0) || (a < 0
 const trackName = (core) => (core === -1 ? "host" : core === -2 ? "link" : `core ${core}`);
 const span = line.makespan_s || 1;
 const view = { from: 0, to: span };
-const laneHeight = Math.max(2, Math.min(apart ? 30 : 24, Math.floor(760 / Math.max(trackNames.length, 1))));
+const laneHeight = Math.max(1, Math.min(apart ? 30 : 24, Math.floor(760 / Math.max(trackNames.length, 1))));
 const laneLeft = 74, axisHeight = 26, upperShare = 0.7, strip = 42, lanesTop = 2 * strip + 24;
 let marked = -1;
 const hue = (step) => (step * 137.508) % 360;
@@ -88,7 +88,7 @@ const drawTimeline = (s) => {
       edge = Math.max(end, Math.ceil(end) - 0.4);
     }
   };
-  const gap = laneHeight > 8 ? 2 : 0.5;
+  const gap = laneHeight > 8 ? 2 : laneHeight > 3 ? 0.5 : 0;
   trackNames.forEach((core, lane) => {
     const y = lanesTop + lane * laneHeight + gap, h = laneHeight - 2 * gap, upper = below.has(core) ? Math.round(h * upperShare) : h;
     paintLane(tracks.get(core), y, upper);

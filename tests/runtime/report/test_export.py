@@ -94,6 +94,14 @@ def test_the_picture_of_a_lane_shows_when_it_is_used(program: ll.Program) -> Non
         assert picture.max() <= 1
 
 
+def test_many_cores_are_drawn_in_groups(program: ll.Program) -> None:
+    names, pictures = lanes.lanes_picture(program.schedule, 200, most=2)
+    assert names == ["cores 0 to 1", "core 2", "host", "link"]
+    each = [lanes.lane_picture(program.schedule, core, 200) for core in (0, 1)]
+    np.testing.assert_allclose(pictures[0][..., 3], (each[0][..., 3] + each[1][..., 3]) / 2, atol=1e-12)
+    np.testing.assert_allclose(pictures[1], lanes.lane_picture(program.schedule, 2, 200), atol=1e-12)
+
+
 @pytest.mark.parametrize(
     "make", [programs.tiny, programs.empty, programs.attention, programs.recurrent, programs.hostile]
 )

@@ -71,7 +71,7 @@ def test_timeline_holds_every_event(program: ll.Program, data: dict[str, Any]) -
     assert not line["merged"]
     for name, column, dtype in (
         ("start", schedule.start_s, "<f8"),
-        ("core", schedule.core, "<i2"),
+        ("core", schedule.core, "<i4"),
         ("kind", schedule.kind, "u1"),
         ("tile", schedule.tile, "<i4"),
         ("first", schedule.first, "<f8"),
@@ -99,7 +99,7 @@ def test_long_schedules_are_merged_by_lane_and_layer(program: ll.Program, monkey
     monkeypatch.setattr(page_time, "TIMELINE_EVENTS", 100)
     schedule = program.schedule
     line = page_data(program.body, schedule, program.energy)["timeline"]
-    counts, core = unpack(line["count"], "<u4"), unpack(line["core"], "<i2")
+    counts, core = unpack(line["count"], "<u4"), unpack(line["core"], "<i4")
     assert line["merged"]
     assert counts.sum() == len(schedule)
     assert len(counts) < len(schedule)
