@@ -166,14 +166,17 @@ def _critical_path(body: ProgramBody, work: list[Work], cold: bool) -> float:
     first = times.first_s if cold else least
     cores = Cores(mesh.cores, mesh.buffers, least, first)
     found = critical_path_s(body, work, cores)
-    if all(len(item.options) == 1 for item in work):
+    light = [item for item in work if item.light_s]
+    if not light:
         return found
-    tiles = sum(item.configurations for item in work)
-    alone = tiles * least / mesh.cores + first - least
+    alone = sum(item.configurations for item in work) * least / mesh.cores + first - least
     if mesh.buffers == 1:
-        alone += math.fsum(item.light_s for item in work) / mesh.cores
+        alone += math.fsum(item.light_s for item in light) / mesh.cores
     else:
-        alone += min(item.shortest_s for item in work if item.light_s)
+        alone += min(item.shortest_s for item in light)
+    found = max(found, alone)
+    if all(len(item.options) == 1 for item in light):
+        return found
     for share in np.arange(1, SHARES) / SHARES:
         price = share / (1 - share) * least / mesh.cores
         mixed = (1 - share) * critical_path_s(body, work, cores, price) + share * alone

@@ -245,11 +245,13 @@ def _rounds_s(body: ProgramBody, tiles: int, stream: float) -> float:
 
 
 def _options(body: ProgramBody, target: Target, tiles: int, vectors: int, free: int) -> tuple[Option, ...]:
-    """What a step takes whose streams may be cut in pieces, by the copies of its tiles.
+    """What a step takes whose vectors may be cut into blocks, the same for every tile, by the copies of its tiles.
 
     Let k = ceil(T / C), T = (k - 1) C + m, and let the tiles be configured T + e times for the step in all.
 
-    - All light is shared by C cores, each of which waits for its first result.
+    - Without copies, a tile's blocks take one core at least as long as a whole stream.
+    - Else some tile has ``ceil((T + e) / T)`` cores or more, and so blocks; every block of every tile waits for its
+      first result. All light, and these waits, are shared by C cores.
     - Some tile has at most ``floor((T + e) / T)`` cores, which share its V vectors.
     - If no core is configured more than k times, at least m + e of them are k times, and all but B of these times after
       the inputs are there. What they stream before the first of these, and after the last, is whole tiles but for e:
@@ -265,27 +267,27 @@ def _options(body: ProgramBody, target: Target, tiles: int, vectors: int, free: 
     stream, piece, latency = stream_s(target, vectors), stream_s(target, 1), target.timing.pipeline_latency_s
     rounds = -(-tiles // cores)
     last = tiles - (rounds - 1) * cores
-    windows_each = -(-tiles * -(-vectors * target.encoding.shots // target.encoding.lanes) // cores)
-    shared = tiles * (stream - latency) / cores + max(tiles / cores, 1.0) * latency
-    shared = max(shared, latency + windows_each * target.timing.window_s)
+    shots = tiles * -(-vectors * target.encoding.shots // target.encoding.lanes)
+    light = latency + -(-shots // cores) * target.timing.window_s
     ends = rounds if buffers == 1 else min(rounds, buffers)
     more = (rounds + 1 - buffers) * reconfigure + piece * (rounds if buffers == 1 else 1)
 
-    def seconds(copies: int) -> float:
-        found = max(shared, piece, stream_s(target, -(-vectors // ((tiles + copies) // tiles))))
+    def seconds(fewest: int, most: int) -> float:
+        """With so many copies, one or more."""
+        blocks = max(-(-(tiles + fewest) // tiles), 2)
+        shared = tiles * (stream - latency + blocks * latency) / cores
+        found = max(shared, light, piece, stream_s(target, -(-vectors // ((tiles + most) // tiles))))
         if rounds < buffers:
             return found
-        some = min(copies, cores - last)
+        some = min(most, cores - last)
         ordered = (rounds - buffers) * reconfigure + (ends - some / (last + some)) * stream
         return max(found, min(ordered, more))
 
     step = max((cores - last) // GRID, 1)
-    steps = {0, *range(1, cores - last + 1, step), *range(tiles, cores + tiles, tiles)}
-    edges = sorted(steps)
-    found: list[Option] = []
+    edges = sorted({1, *range(1, cores - last + 1, step), *range(tiles, cores + tiles, tiles)})
+    found = [Option(0, _rounds_s(body, tiles, stream))]
     for copies, after in zip(edges, [*edges[1:], tiles * vectors], strict=True):
-        # the time of the most copies before the next edge
-        item = Option(max(copies - free, 0), seconds(max(after - 1, copies)))
-        if not found or item.seconds < found[-1].seconds:
+        item = Option(max(copies - free, 0), seconds(copies, max(after - 1, copies)))
+        if item.seconds < found[-1].seconds:
             found.append(item)
     return tuple(found)
