@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .dealing_kernel import deal_chains, deal_copies, deal_tiles, stream_held, stream_lists
+from .copies_kernel import deal_copies
+from .dealing_kernel import deal_chains, deal_tiles, stream_held, stream_lists
 from .latency import ConfigureTimes
 from .schedule import EventKind
 

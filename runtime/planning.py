@@ -19,7 +19,7 @@ import numpy as np
 from .bounds import bounds, naive_s
 from .dealer import Dealer, Dealt, Start
 from .options import Option, configure_share_s, fixed, options
-from .plan import Dataflow, Objective, Plan, StepPlan
+from .plan import DATAFLOWS, Dataflow, Objective, Plan, StepPlan
 from .program import ProductStep
 from .schedule import Schedule
 from .widths import settings_per_tile
@@ -54,7 +54,10 @@ def choose(dealer: Dealer, plan: Plan, *, warm: bool = False) -> Schedule:
     trials = Trials(dealer, plan.objective, warm)
     found = trials.deal(plans, keep=trials.fits({}))
     if plan.dataflow == "auto":
-        found = trials.best(found)
+        # whatever else it does, a chain of streams is no faster than the same streams as copies
+        found = trials.best(found, ("weight",) if plan.objective == "latency" else DATAFLOWS)
+    elif plan.dataflow != "weight":
+        found = trials.best(found, (plan.dataflow,))
     return _bounded(dealer, found, split=plan.dataflow != "weight")
 
 
@@ -125,11 +128,11 @@ class Trials:
                 break
         return Trial(plans, self.objective, found, start, keep)
 
-    def best(self, plain: Trial) -> Trial:
-        """The best trial; ``plain`` if none is better."""
+    def best(self, plain: Trial, dataflows: tuple[Dataflow, ...]) -> Trial:
+        """The best trial with these dataflows; ``plain`` if none is better."""
         winner, least = plain, self._score(plain)
         at_most = EVENTS
-        for plans, keep in self._candidates(plain):
+        for plans, keep in self._candidates(plain, dataflows):
             trial = self.deal(plans, keep=keep)
             if plain.keep and not trial.stays:
                 continue
@@ -166,7 +169,7 @@ class Trials:
 
         return energy(self.body, trial.schedule(self.dealer)).total_j
 
-    def _candidates(self, plain: Trial) -> Iterator[tuple[dict[str, StepPlan], bool]]:
+    def _candidates(self, plain: Trial, dataflows: tuple[Dataflow, ...]) -> Iterator[tuple[dict[str, StepPlan], bool]]:
         """Plans worth a trial, no two alike; and whether they are dealt so that all tiles stay.
 
         Where a program fits, only plans with which it does.
@@ -176,12 +179,10 @@ class Trials:
         for step in self.body.matrix_steps:
             key = (step.bank, self.body.costs[step.name].vectors)
             if key not in same:
-                same[key] = options(self.body, step, self.dealer.batch)
+                every = options(self.body, step, self.dealer.batch)
+                own = [option for option in every if option.plan.dataflow in dataflows]
+                same[key] = own or [Option(plain.plans[step.name], 0.0, 0, 0.0)]  # nothing to stream
             found[step.name] = same[key]
-        if self.objective == "latency":  # any chain of streams is as fast as copies
-            found = {
-                name: [option for option in own if option.plan.dataflow == "weight"] for name, own in found.items()
-            }
         share = configure_share_s(self.body)
         price = self._price(plain)
         seen = [plain.plans]
@@ -234,7 +235,7 @@ class Trials:
             trial = self.deal(winner.plans, cores, keep=winner.keep)
             score = self._score(trial)
             at_most -= trial.dealt.events
-            if score >= least * WORTH:
+            if score >= least * WORTH or (winner.keep and not trial.stays):
                 break
             winner, least, cores = trial, score, cores // 2
         return winner
