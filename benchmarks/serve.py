@@ -79,28 +79,30 @@ def measure(device: ll.devices.Device, programs: list[ll.Program], x: torch.Tens
             session.run(program, vectors)
             return {"sent": session.usage.bytes_sent - before[0], "received": session.usage.bytes_received - before[1]}
 
-        for name, program, vectors in (
-            ("configure", programs[0], x[:1]),
-            ("light", programs[0], x[:1]),
-            ("update", programs[1], x[:1]),
-            ("run", programs[1], x),
-        ):
-            facts[f"{name}_bytes"] = bytes_of(program, vectors)
+        for name, vectors in (("configure", x[:1]), ("light", x[:1]), ("run", x)):
+            facts[f"{name}_bytes"] = bytes_of(programs[0], vectors)
         facts["light"] = spread([timed(session.run, programs[1], x[:1]) for _ in range(repeats)])
         facts["update"] = spread([timed(session.run, programs[turn % 2], x[:1]) for turn in range(repeats)])
         facts["run"] = spread([timed(session.run, programs[1], x) for _ in range(max(repeats // 20, 7))])
         facts["vectors_per_s"] = len(x) / facts["run"]["median_s"]
-    facts["settings_written_share"] = written_share(device, programs, x[:1])
+    facts["updates"] = [update(device, programs, x[:1], threshold_rad) for threshold_rad in (0.0, 2e-3, 1e-2)]
     return facts
 
 
-def written_share(device: ll.devices.Device, programs: list[ll.Program], x: torch.Tensor) -> float:
-    """Share of a tile's settings that the step of the weights changes."""
-    with device.reserve() as session:
+def update(
+    device: ll.devices.Device, programs: list[ll.Program], x: torch.Tensor, threshold_rad: float
+) -> dict[str, float]:
+    """The step of the weights sent to a chip that holds the old ones: share of the settings written, and bytes."""
+    with device.reserve(threshold_rad=threshold_rad) as session:
         session.run(programs[0], x)
-        full = session.usage.phases_written
+        settings, sent = session.usage.phases_written, session.usage.bytes_sent
         session.run(programs[1], x)
-        return (session.usage.phases_written - full) / full
+        return {
+            "threshold_rad": threshold_rad,
+            "written_share": (session.usage.phases_written - settings) / settings,
+            "rms_deviation_rad": session.usage.rms_deviation_rad,
+            "bytes_sent": session.usage.bytes_sent - sent,
+        }
 
 
 def in_turn(address: str, clients: int, program: ll.Program, x: torch.Tensor, seconds: float = 5.0) -> dict[str, Any]:
@@ -169,11 +171,15 @@ def text(facts: dict[str, Any]) -> str:
     for name, what in (
         ("configure", "first run of 1 vector"),
         ("light", "a later one"),
-        ("update", f"after an update of {found['settings_written_share']:.0%} of the settings"),
         ("run", f"run of {facts['batch']} vectors"),
     ):
         count = found[f"{name}_bytes"]
         lines.append(f"bytes, {what}: {count['sent']} sent, {count['received']} received")
+    for step in found["updates"]:
+        lines.append(
+            f"bytes, run of 1 vector after a step of the weights, threshold {step['threshold_rad']:g} rad: "
+            f"{step['bytes_sent']} sent, {step['written_share']:.0%} of the settings written"
+        )
     for found in facts["clients"]:
         lines.append(
             f"{found['clients']:3} clients in turn, five runs of 256 vectors each time: "
