@@ -186,8 +186,9 @@ class Cores:
         Args:
             tiles: numbers of the tiles of each place, as many places as cores at most.
         """
-        full = self.keep & (self.turn >= self.buffers)
-        order = np.lexsort((self.free_s, full))
+        # with tiles to keep, the cores with most empty buffers come first, as the places with most tiles do
+        used = np.minimum(self.turn, self.buffers) if self.keep else np.zeros(self.count)
+        order = np.lexsort((self.free_s, used))
         for place, wanted in enumerate(tiles):
             held = np.isin(self.held[order[place:]], wanted).sum(1)
             # a place before this one keeps its core

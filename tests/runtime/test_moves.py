@@ -146,7 +146,14 @@ def test_the_gates_of_a_loop_wait_for_its_moves(loops: ll.Program) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("warm", [False, True])
 def test_loops_keep_the_rules(loops: ll.Program, objective: Any, warm: bool) -> None:
-    for cores, buffers, update in ((1, 1, None), (2, 2, 1e-8), (9, 1, None), (20, 2, None)):
+    for cores, buffers, update in (
+        (1, 1, None),
+        (2, 2, 1e-8),
+        (9, 1, None),
+        (6, 2, None),
+        (12, 1, None),
+        (20, 2, None),
+    ):
         target = loops.target.with_({"mesh.cores": cores, "mesh.buffers": buffers, "timing.update_s": update})
         body = replace(loops.body, target=target)
         schedule = deal(body, 3, Plan("auto", objective), warm)
