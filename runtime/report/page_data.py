@@ -63,7 +63,7 @@ def summary_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) ->
         ["latency", si(schedule.makespan_s, "s", 3), f"batch of {schedule.batch}{bound}"],
         [
             "throughput",
-            f"{si(rate, '', 3).strip()} inferences/s",
+            f"{_grouped(rate)} inferences/s",
             f"{si(ops * rate, 'OPS', 3)} of a peak of {si(peak_rate, 'OPS', 3)}",
         ],
         [
@@ -85,6 +85,11 @@ def summary_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) ->
         ],
         ["tiles", f"{tiles:,}", f"{used_share(body)} of their cells hold weights"],
     ]
+
+
+def _grouped(value: float) -> str:
+    """A number of three digits, its thousands grouped; with a prefix from a million on."""
+    return si(value, "", 3).strip() if value >= 1e6 else f"{float(f'{value:.3g}'):,.10g}"
 
 
 def _layers(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> list[dict[str, Any]]:

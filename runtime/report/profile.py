@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ _OF_EVENT = {"move": EventKind.MOVE, "host": EventKind.HOST}
 _EXECUTION = np.array(
     [_OF_EVENT.get(EVENTS[item] if part != "memory" else "", EventKind.STREAM) for item, (part, _) in ITEMS.items()]
 )
+_HOLD = list(ITEMS).index("hold")
 _CONFIGURATION = np.full(len(ITEMS), int(EventKind.CONFIGURE))
 """Of each item, the kind of event over which a step's joules are spread; over all of its events where it has none."""
 
@@ -66,8 +68,8 @@ def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     """Watts of a run. Its integral is the run's energy, but for rounding.
 
     A step's joules are spread evenly over its events: of configuration over its configurations, of the link over its
-    moves, of host items over its host ops, of the rest over its streams. What idle cores take is spread over the time
-    that cores are idle.
+    moves, of host items over its host ops, of the rest over its streams. What is held between events is spread over the
+    time that set buffers wait, what else idle cores take over the time that cores are idle.
 
     Args: the schedule, its energy, and the cores of the chip.
     """
@@ -75,11 +77,12 @@ def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     watts = np.zeros(len(schedule))
     loose = 0.0  # joules of steps without any event that takes time
     places = {name: place for place, name in enumerate(schedule.steps)}
-    idle = 0.0
+    idle, held = 0.0, 0.0
     for ledger, kinds in ((energy.execution, _EXECUTION), (energy.configuration, _CONFIGURATION)):
         for name, items in zip(ledger.rows, ledger.joules, strict=True):
             if name == IDLE:
-                idle += float(items.sum())
+                held += float(items[_HOLD])
+                idle += float(items.sum() - items[_HOLD])
                 continue
             lasting = schedule.by_step[places[name]]
             lasting = lasting[seconds[lasting] > 0]
@@ -96,15 +99,40 @@ def power(schedule: Schedule, energy: EnergyReport, cores: int) -> Curve:
     lit = seconds > 0
     drawn = stacked(schedule.start_s[lit], schedule.end_s[lit], watts[lit], schedule.makespan_s)
     busy = cores_busy(schedule)
-    spare = Curve(busy.edges_s, cores - busy.values)
-    if spare.integral > 1e-9 * cores * schedule.makespan_s:
-        waiting = Curve(spare.edges_s, spare.values * (idle / spare.integral))
-    else:
-        loose, waiting = loose + idle, Curve(spare.edges_s, np.zeros(len(spare.values)))
+    curves = [drawn]
+    for joules, spare in ((held, _waiting(schedule)), (idle, Curve(busy.edges_s, cores - busy.values))):
+        if spare.integral > 1e-9 * cores * schedule.makespan_s:
+            curves.append(Curve(spare.edges_s, spare.values * (joules / spare.integral)))
+        else:
+            loose += joules
     even = loose / schedule.makespan_s if schedule.makespan_s else 0.0
-    edges = np.union1d(drawn.edges_s, waiting.edges_s)
-    values = _at(drawn, edges) + _at(waiting, edges) + even
-    return Curve(edges, np.maximum(values, 0.0))
+    found = _sum(curves)
+    return Curve(found.edges_s, np.maximum(found.values + even, 0.0))
+
+
+def _waiting(schedule: Schedule) -> Curve:
+    """How many buffers hold a setting that neither light goes through nor a configuration changes."""
+    cores = int(schedule.core.max(initial=-1)) + 1
+    empty = np.full(cores, schedule.buffers)
+    for core, tiles in enumerate(schedule.resident[:cores]):
+        empty[core] -= int((tiles >= 0).sum())
+    rows = np.flatnonzero((schedule.kind == EventKind.CONFIGURE) & (schedule.core >= 0))
+    rows = rows[np.lexsort((schedule.start_s[rows], schedule.core[rows]))]
+    core = schedule.core[rows]
+    turn = np.arange(len(rows)) - np.searchsorted(core, core)
+    first = schedule.start_s[rows[turn < empty[core]]]  # of a core's k-th configuration, while a buffer is empty
+    since = np.append(first, np.zeros(int((schedule.resident[:cores] >= 0).sum())))
+    held = stacked(since, np.full(len(since), schedule.makespan_s), np.ones(len(since)), schedule.makespan_s)
+    used = (schedule.core >= 0) & (schedule.end_s > schedule.start_s)
+    active = stacked(schedule.start_s[used], schedule.end_s[used], -np.ones(int(used.sum())), schedule.makespan_s)
+    found = _sum([held, active])
+    return Curve(found.edges_s, np.maximum(found.values, 0.0))
+
+
+def _sum(curves: Sequence[Curve]) -> Curve:
+    """Curves over the same time added up."""
+    edges = np.unique(np.concatenate([curve.edges_s for curve in curves]))
+    return Curve(edges, sum((_at(curve, edges) for curve in curves), np.zeros(max(len(edges) - 1, 0))))
 
 
 def _at(curve: Curve, edges: np.ndarray) -> np.ndarray:
