@@ -61,10 +61,11 @@ class Schedule:
     - ``vectors`` int64: input vectors that the event sends (STREAM), bytes that it moves (MOVE), else 0.
     - ``first`` int64: index, in the whole batch, of the first of these vectors; else 0.
 
-    ``steps`` names the program's steps; ``batch`` is the number of samples; ``makespan_s`` the end of the
-    last event; ``lower_bound_s`` what no schedule on this chip can beat, the largest of ``bounds`` (see
-    :func:`.bounds.bounds`); ``naive_s`` what one core takes, tile after tile (:func:`.bounds.naive_s`); ``buffers``
-    the settings that a core holds: its k-th configuration, from 0, goes into buffer ``k mod buffers``.
+    ``steps`` names the program's steps; ``batch`` is the number of samples; ``makespan_s`` the end of the last event;
+    ``lower_bound_s`` the largest of ``bounds`` (see :func:`.bounds.bounds`), what no schedule on this chip can beat or,
+    where weight-stationary ones were asked for, none of whole streams; ``naive_s`` what one core takes, tile after tile
+    (:func:`.bounds.naive_s`); ``buffers`` the settings that a core holds: its k-th configuration, from 0, goes into
+    buffer ``k mod buffers``.
     ``plans`` has the dataflow and block of every matrix step; ``objective`` what they were chosen by. ``resident`` is
     what the cores hold when the run begins, empty for nothing: int64 (cores, buffers) of tiles, counted through all
     banks of the program in order, -1 for none, and ``turns`` (cores,) the configurations of each core before.
