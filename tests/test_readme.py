@@ -10,7 +10,7 @@ import pytest
 import lightloom as ll
 
 ROOT = Path(__file__).parent.parent
-GUIDES = ("docs/schedules.md", "docs/energy.md")
+GUIDES = ("docs/schedules.md", "docs/energy.md", "docs/reports.md")
 
 
 def run_blocks(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
