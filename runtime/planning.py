@@ -39,6 +39,9 @@ PRICES = (1.0, 0.0, 0.3, 3.0)
 EVENTS = 4_000_000
 """Events that all trials together may have, before the last of them."""
 
+NEAR = 1e-3
+"""What more events must at least save of seconds, joules or their product."""
+
 WORTH = 0.99
 """What fewer cores must leave of the joules: they take more time."""
 
@@ -137,7 +140,8 @@ class Trials:
             if plain.keep and not trial.stays:
                 continue
             score = self._score(trial)
-            if score < least:
+            more = trial.dealt.events - winner.dealt.events
+            if score < least * (1 - NEAR if more > 0 else 1) or (score == least and more < 0):
                 winner, least = trial, score
             at_most -= trial.dealt.events
             if at_most < 0:

@@ -123,7 +123,7 @@ def test_one_layer_called_twice_is_placed_once() -> None:
 
     program = ll.compile(Siamese().eval(), (torch.zeros(1, 3, 3), torch.zeros(1, 5, 3)), target="mzi16")
     assert set(program.body.banks) == {"rnn.weight_ih_l0", "rnn.weight_hh_l0"}
-    schedule = program.schedule_for(1)
+    schedule = program.schedule_for(1, "weight")
     assert (schedule.kind == 0).sum() == 2, "both calls find their tiles where they were"
 
 
