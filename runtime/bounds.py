@@ -87,7 +87,11 @@ def bounds(
     path, largest = _critical_path(body, work, held.cold), max(found.values())
     # a path that is one resource's work and nothing else differs from it by rounding
     found["critical path"] = largest if largest < path <= largest * (1 + ROUNDING) else path
-    return found
+    if split:
+        return found
+    # a schedule of whole streams is one of those that may cut them
+    cut = bounds(body, batch, split=True, resident=resident, turns=turns)
+    return {name: max(seconds, cut[name]) for name, seconds in found.items()}
 
 
 def naive_s(body: ProgramBody, batch: int) -> float:

@@ -194,6 +194,9 @@ def quantity(value: float, unit: str) -> str:
     """A number of a target with its unit, prefixed where that suits the unit."""
     if unit == "1":
         return f"{value:g}"
+    if unit.startswith("m^2"):
+        small = value < 1e-9
+        return f"{value * (1e12 if small else 1e6):.4g} {'um' if small else 'mm'}{unit[1:]}"
     # Prefixes suit quantities that start with a unit, not decibels, bits or counts.
     prefixed = unit in ("s", "W", "A", "Hz", "rad", "op/s", "A/W", "A/sqrt(Hz)") or unit.startswith("J")
     return si(value, unit) if prefixed else f"{value:g} {unit}"

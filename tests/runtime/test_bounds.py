@@ -150,6 +150,17 @@ def test_no_schedule_of_a_branching_program_beats_the_bounds(
     assert lower_bound_s(body, batch) <= max(bounds(body, batch, split=False).values()) * (1 + 1e-12)
 
 
+def test_whole_streams_are_bound_by_what_binds_cut_ones() -> None:
+    chip = {"mesh.cores": 2, "timing.reconfigure_s": 0.0, "timing.pipeline_latency_s": 0.0}
+    body = branching(
+        MZI16.with_({**chip, "memory.sram_bytes_per_s": 400.0}),
+        [("chip", 1, 1, ()), ("chip", 3, 2, ()), ("product", 1, 1, ())],
+    )
+    cut, whole = bounds(body, 1), bounds(body, 1, split=False)
+    assert all(whole[name] >= seconds for name, seconds in cut.items())
+    assert cut["critical path"] > cut["memory bandwidth"]  # what the path of whole streams alone misses here
+
+
 def single(chip: dict[str, Any], tiles: int, vectors: int) -> ProgramBody:
     return branching(MZI16.with_(chip), [("chip", tiles, vectors, ())])
 
