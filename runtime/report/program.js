@@ -8,7 +8,9 @@ const make = (tag, attributes = {}, text) => {
   if (text !== undefined) node.textContent = text;
   return node;
 };
-const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+/* colours of the style sheet, asked for once a drawing */
+const colours_ = new Map();
+const css = (name) => { if (!colours_.has(name)) colours_.set(name, getComputedStyle(root).getPropertyValue(name).trim()); return colours_.get(name); };
 const dark = () => matchMedia("(prefers-color-scheme: dark)").matches && !root.classList.contains("printing");
 
 /* Numbers as texts */
@@ -36,6 +38,7 @@ const niceStep = (range, count = 6) => { const raw = range / count, base = 10 **
 class Screen {
   constructor(canvas, height) {
     const ratio = window.devicePixelRatio || 1;
+    colours_.clear();
     this.width = canvas.clientWidth || 900;
     this.height = height;
     canvas.width = Math.round(this.width * ratio);
@@ -61,7 +64,7 @@ class Screen {
   unclip() { this.context.restore(); }
 }
 class Vector {
-  constructor(id, width, height) { this.id = id; this.width = width; this.height = height; this.parts = []; this.clips = 0; }
+  constructor(id, width, height) { colours_.clear(); this.id = id; this.width = width; this.height = height; this.parts = []; this.clips = 0; }
   escape(text) { return String(text).replace(/[<>&"]/g, (c) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;", '"': "&quot;" })[c]).replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "\ufffd"); }
   rect(x, y, w, h, fill) { this.parts.push(`<rect x="${x.toFixed(2)}" y="${y.toFixed(2)}" width="${Math.max(w, 0).toFixed(2)}" height="${Math.max(h, 0).toFixed(2)}" fill="${fill}"/>`); }
   frame(x, y, w, h, colour, width = 1) { this.parts.push(`<rect x="${x.toFixed(2)}" y="${y.toFixed(2)}" width="${w.toFixed(2)}" height="${h.toFixed(2)}" fill="none" stroke="${colour}" stroke-width="${width}"/>`); }
@@ -94,6 +97,7 @@ const figure = (id, height, draw) => {
     svg: () => svg(canvas.clientWidth || 900),
     print: () => { $(`${id}-paper`).innerHTML = svg(PAPER); },
     png: () => {
+      colours_.clear();
       const copy = document.createElement("canvas");
       copy.width = canvas.width; copy.height = canvas.height;
       const context = copy.getContext("2d");
