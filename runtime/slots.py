@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Slot = tuple[int, int]
 """A core and one of its buffers, counted from 0."""
+_Key = TypeVar("_Key")
 
 NEWER_RAD = np.pi / 4
 """Settings further apart than this, on average of those that differ, are of other weights, not of a newer version of
@@ -88,10 +89,8 @@ class Slots:
         held = self._held.pop(slot, None)
         if held is None:
             return
-        for table, key in ((self._by_key, held.key), (self._by_tile, held.request.header.tile)):
-            del table[key][slot]
-            if not table[key]:
-                del table[key]
+        _drop(self._by_key, held.key, slot)
+        _drop(self._by_tile, held.request.header.tile, slot)
 
     def end_run(self) -> None:
         """The schedule's cores serve nothing any more; what they hold stays."""
@@ -152,3 +151,10 @@ def content(request: ConfigureRequest) -> bytes:
         digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(b"|")
     return digest.digest()
+
+
+def _drop(table: dict[_Key, dict[Slot, None]], key: _Key, slot: Slot) -> None:
+    """Take a slot off a table of slots."""
+    del table[key][slot]
+    if not table[key]:
+        del table[key]

@@ -152,7 +152,8 @@ def _metrics(spec: SweepSpec, point: Point, source: Source) -> dict[str, float]:
         found["area_m2"] = takes.total_m2
         found["tops_per_mm2"] = found["tops"] / (1e6 * takes.total_m2)
     if spec.accuracy is not None:
-        found["accuracy"] = _accuracy(program, *source.data, spec.accuracy.seed)
+        x, labels = source.data
+        found["accuracy"] = _accuracy(program, x, labels, spec.accuracy.seed)
     return found
 
 
