@@ -25,6 +25,7 @@ from .tables import micro, percent, si
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
     from matplotlib.ticker import EngFormatter
 
 PART_COLOURS = dict(
@@ -165,12 +166,14 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
     heights = [max(sizes[place][1] for place in line) + title + 0.15 for line in lines]
     wide, high = across * (box + 0.2) + 1.1, sum(heights) + 0.2
     figure.set_size_inches(wide, high)
+    drawn: list[AxesImage] = []
     for line, top in zip(lines, np.cumsum([0.1, *heights]), strict=False):
         for column, place in enumerate(line):
             (w, h), spec = sizes[place], banks[place].spec
             left, bottom = 0.15 + column * (box + 0.2), high - top - title - h
             axes = figure.add_axes((left / wide, bottom / high, w / wide, h / high))
-            drawn = axes.imshow(shares[place], cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            image = axes.imshow(shares[place], cmap="cividis", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+            drawn.append(image)
             axes.set(xticks=[], yticks=[])
             if max(shares[place].shape) <= 80:  # places told apart
                 down, across_ = shares[place].shape
@@ -181,7 +184,7 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
             axes.set_title(text, fontsize=8.5, loc="left")
     tall = min(2.2, high - 0.8)
     bar = figure.add_axes(((wide - 0.85) / wide, (high - 0.6 - tall) / high, 0.14 / wide, tall / high))
-    figure.colorbar(drawn, cax=bar, format=lambda share, _: f"{share:.0%}")
+    figure.colorbar(drawn[0], cax=bar, format=lambda share, _: f"{share:.0%}")
 
 
 def _used_shares(bank: TileBank) -> np.ndarray:
