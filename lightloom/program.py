@@ -11,6 +11,7 @@ import torch
 
 from .compiler.passes.schedule import schedule as build_schedule
 from .compiler.tiling import tile_weights
+from .runtime.area import AreaReport, area
 from .runtime.artefact import load as load_body
 from .runtime.artefact import save as save_body
 from .runtime.device import PhotonicDevice
@@ -24,9 +25,11 @@ from .runtime.report.explain import Explanation, explain
 from .runtime.report.text import report
 from .runtime.schedule import Schedule
 from .runtime.targets import Target
+from .runtime.tile_energies import tile_energies
 
 if TYPE_CHECKING:
     import networkx as nx
+    import numpy as np
 
 STAGES = ("nn", "mvm", "tile", "program")
 
@@ -145,6 +148,15 @@ class Program:
     def energy(self) -> EnergyReport:
         """What the schedule costs, by part, layer and event."""
         return energy(self.body, self.schedule)
+
+    @property
+    def area(self) -> AreaReport:
+        """What the chip covers, by part, where the target states footprints; operations a second and a watt for it."""
+        return area(self.target)
+
+    def tile_energies(self) -> dict[str, np.ndarray]:
+        """Joules of every tile of the schedule, by bank: float64 (tiles,); of dynamic banks, all samples together."""
+        return tile_energies(self.body, self.schedule)
 
     def report(self) -> str:
         """Latency, energy by part and layer, energy per MAC, and the assumptions behind them, as text."""

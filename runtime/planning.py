@@ -18,6 +18,7 @@ import numpy as np
 
 from .bounds import bounds, naive_s
 from .dealer import Dealer, Dealt, Start
+from .holding import setting_w
 from .options import Option, configure_share_s, fixed, options
 from .plan import DATAFLOWS, Dataflow, Objective, Plan, StepPlan
 from .program import ProductStep
@@ -212,8 +213,7 @@ class Trials:
             return math.inf
         target = self.body.target
         settings = settings_per_tile(target.mesh) * target.mesh.buffers
-        hold_w = target.energy.phase_shifter_hold_w or target.energy.phase_shifter_pi_w or 0.0
-        watts = target.mesh.cores * (settings * hold_w + (target.energy.control_w or 0.0))
+        watts = target.mesh.cores * (settings * setting_w(target) + (target.energy.control_w or 0.0))
         if self.objective == "energy":
             return watts
         seconds = plain.dealt.makespan_s

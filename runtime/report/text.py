@@ -190,6 +190,9 @@ def assumptions(target: Target) -> str:
     return "\n".join(lines) if lines else "no number of this target has a source"
 
 
+_PREFIXED = ("s", "W", "A", "Hz", "rad", "op/s", "A/W", "A/sqrt(Hz)", "byte", "byte/s")
+
+
 def quantity(value: float, unit: str) -> str:
     """A number of a target with its unit, prefixed where that suits the unit."""
     if unit == "1":
@@ -198,7 +201,7 @@ def quantity(value: float, unit: str) -> str:
         small = value < 1e-9
         return f"{value * (1e12 if small else 1e6):.4g} {'um' if small else 'mm'}{unit[1:]}"
     # Prefixes suit quantities that start with a unit, not decibels, bits or counts.
-    prefixed = unit in ("s", "W", "A", "Hz", "rad", "op/s", "A/W", "A/sqrt(Hz)") or unit.startswith("J")
+    prefixed = unit in _PREFIXED or unit.startswith("J")
     return si(value, unit) if prefixed else f"{value:g} {unit}"
 
 

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 import lightloom as ll
-from lightloom.runtime.banks import phase_words
-from lightloom.runtime.counts import Counts, active_cols, active_rows, settings_per_tile
+from lightloom.runtime.counts import active_cols, active_rows, settings_per_tile
 from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy, price
+from lightloom.runtime.energy import energy
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.fixedpoint import phase_codes
 from lightloom.runtime.latency import detection_window_s, latency, spare_s, vectors_per_s
 from lightloom.runtime.optics.budget import launch_for_detected_w, link_budget, required_launch_w
 from lightloom.runtime.optics.detection import shot_noise_rms_a
@@ -100,26 +97,6 @@ def test_7_2_launch_power() -> None:
     launched = launch_for_detected_w(target, 200e-6)
     assert launched == pytest.approx(667e-6, rel=1e-3)
     assert link_budget(target.with_({"detection.launch_power_w": launched})).detected_w == pytest.approx(200e-6)
-
-
-def test_7_3_thresholded_updates() -> None:
-    """Of 256 shifters 30 % move: 77 updates a layer, 3.3 times less control energy.
-
-    Two programs of a 16-port mesh whose settings differ in the share; a driver writes what changes its code.
-    """
-    target = chip(16, mesh={"phase_bits": 8}, energy={"reconfigure_j_per_phase": 10e-12})
-    (bank,) = compiled(target, 16, 16).body.banks.values()
-    first = phase_words(bank, "left", slice(0, 1))
-    assert first.shape == (1, 256)
-    moved = np.arange(256) < round(0.3 * 256)
-    step = np.uint32(1 << 24)  # one step of the 8-bit driver; what stays below half of it is no update
-    second = first + np.where(moved, step, np.uint32(0))
-    codes = phase_codes(np.concatenate([first, second]), target.mesh.phase_bits)
-    updates = int((codes[0] != codes[1]).sum())
-    assert updates == 77
-    full = price(target, Counts(phases_written=first.size))["reconfigure"]
-    thresholded = price(target, Counts(phases_written=updates))["reconfigure"]
-    assert full / thresholded == pytest.approx(3.3, abs=0.05)
 
 
 def test_7_4_a_batch_with_fixed_weights() -> None:
