@@ -14,7 +14,7 @@ from .events import EVENT_NAMES, EVENTS, Activity
 from .exact import on_grid
 from .report.tables import Column, Table, percent, si
 
-PARTS = ("optical", "control", "conversion", "detection", "memory", "host", "link")
+PARTS: tuple[str, ...] = ("optical", "control", "conversion", "detection", "memory", "host", "link")
 """Parts that an energy is split into."""
 
 ITEMS: dict[str, tuple[str, bool]] = {

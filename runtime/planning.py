@@ -90,9 +90,9 @@ class Trial:
 
     def schedule(self, dealer: Dealer) -> Schedule:
         """Its schedule, without bounds."""
-        given: dict[str, Any] = {}
+        given: dict[str, Any] = self.dealt.table()
         if self.start is not None:
-            given = {"resident": self.start.resident, "turns": self.start.turns}
+            given |= {"resident": self.start.resident, "turns": self.start.turns}
         return Schedule(
             steps=tuple(step.name for step in dealer.body.steps),
             batch=dealer.batch,
@@ -102,7 +102,6 @@ class Trial:
             plans=self.plans,
             objective=self.objective,
             **given,
-            **self.dealt.table(),
         )
 
 
@@ -259,8 +258,9 @@ def _configures(chosen: dict[str, Option]) -> dict[str, int]:
 def _bounded(dealer: Dealer, found: Trial, *, split: bool = True) -> Schedule:
     """The schedule of a trial, its bounds beside it: those of whole streams if not ``split``."""
     schedule = found.schedule(dealer)
-    given = {} if found.start is None else {"resident": found.start.resident, "turns": found.start.turns}
-    limits = bounds(dealer.body, dealer.batch, split=split, **given)
+    start = found.start
+    resident, turns = (None, None) if start is None else (start.resident, start.turns)
+    limits = bounds(dealer.body, dealer.batch, split=split, resident=resident, turns=turns)
     # The bounds are sums in another order: they may exceed an optimal makespan by rounding alone.
     limits = {name: min(seconds, schedule.makespan_s) for name, seconds in limits.items()}
     return replace(

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..energy import EnergyReport
 from ..errors import InputError, LightloomError, complaint
@@ -30,7 +30,7 @@ FIGURES: Mapping[str, Callable[[Figure, ProgramBody, Schedule, EnergyReport], No
 
 FORMATS = ("svg", "png", "pdf")
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.titlesize": 11,

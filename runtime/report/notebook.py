@@ -105,7 +105,7 @@ def table_html(table: Table) -> str:
 def _layer_bars(energy: EnergyReport, paths: Mapping[str, str]) -> str:
     table = energy.run.table()
     rows = sorted((row for row in table.rows if row[0] != "total" and row[-1] > 0), key=lambda row: -row[-1])
-    found = [
+    found: list[tuple[str, list[tuple[str, float]], bool]] = [
         (paths.get(row[0], row[0]), list(zip(PARTS, row[1:-1], strict=True)), row[0] == IDLE) for row in rows[:BARS]
     ]
     rest = rows[BARS:]

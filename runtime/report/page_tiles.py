@@ -34,7 +34,8 @@ def _bank(body: ProgramBody, name: str, share: int, places: int) -> dict[str, An
     chosen = (
         np.unique(np.linspace(0, spec.tiles - 1, kept).round().astype(np.int64)) if spec.tiles else np.empty(0, int)
     )
-    row, col, by = coarse_grid(spec, *(bank.columns[axis].astype(np.int64) for axis in ("group", "row", "col")), places)
+    group, row, col = (bank.columns[axis].astype(np.int64) for axis in ("group", "row", "col"))
+    row, col, by = coarse_grid(spec, group, row, col, places)
     across = -(-spec.grid_cols // by)
     place, where = np.unique(row * across + col, return_inverse=True)
     held = np.maximum(np.bincount(where, minlength=len(place)), 1)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
     from matplotlib.ticker import EngFormatter
 
-PART_COLOURS = dict(
+PART_COLOURS: dict[str, str] = dict(
     zip(PARTS, ("#E69F00", "#CC79A7", "#0072B2", "#009E73", "#D55E00", "#8C8C8C", "#56B4E9"), strict=True)
 )
 KIND_COLOURS = {
@@ -48,8 +48,8 @@ def energy_by_layer(figure: Figure, body: ProgramBody, schedule: Schedule, energ
     """Joules of the run, a bar a layer, stacked by part."""
     table = energy.run.table()
     paths = {step.name: step.path or step.name for step in body.steps}
-    rows = [
-        (paths.get(row[0], row[0]), np.array(row[1 : 1 + len(PARTS)]), row[0] == IDLE)
+    rows: list[tuple[str, np.ndarray, bool]] = [
+        (paths.get(row[0]) or str(row[0]), np.array(row[1 : 1 + len(PARTS)]), bool(row[0] == IDLE))
         for row in table.rows
         if row[0] != "total"
     ]
@@ -83,7 +83,7 @@ def energy_by_item(figure: Figure, body: ProgramBody, schedule: Schedule, energy
     axes.barh(places, setup, left=spent, color=colours, hatch="////", edgecolor="white", linewidth=0)
     for place, joules in zip(places, spent + setup, strict=True):
         text = f" {_text(joules, 'J')}, {percent(joules, energy.total_j)}"
-        axes.text(joules, place, text, va="center", fontsize=9)
+        axes.text(joules, float(place), text, va="center", fontsize=9)
     _bar_axes(axes, [f"{item}" for item in items], "J", float((spent + setup).max()) * 1.28, title)
     used = [part for part in PARTS if any(ITEMS[item][0] == part for item in items)]
     _legend(figure, [(part, PART_COLOURS[part]) for part in used])
@@ -190,7 +190,8 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
 def _used_shares(bank: TileBank) -> np.ndarray:
     """Share of the cells that hold weights, float64 (grid rows, grid columns); NaN where there is no tile."""
     spec = bank.spec
-    row, col, by = coarse_grid(spec, *(bank.columns[axis].astype(np.int64) for axis in ("group", "row", "col")), 4096)
+    group, row, col = (bank.columns[axis].astype(np.int64) for axis in ("group", "row", "col"))
+    row, col, by = coarse_grid(spec, group, row, col, 4096)
     shape = (-(-spec.groups * spec.grid_rows // by), -(-spec.grid_cols // by))
     place = row * shape[1] + col
     held = np.bincount(place, minlength=shape[0] * shape[1]).astype(float)
