@@ -21,14 +21,14 @@ import torch
 from torch import nn
 
 import lightloom as ll
-from lightloom.runtime.counts import settings_per_tile, stream_counts
-from lightloom.runtime.energy import peak_power, price
-from lightloom.runtime.latency import move_s, peak_ops_per_s
 from lightloom.runtime.meshes import tile_mesh
 from lightloom.runtime.optics.budget import link_budget, longest_path, snr_db
+from lightloom.runtime.pricing.counts import settings_per_tile, stream_counts
+from lightloom.runtime.pricing.energy import peak_power, price
 from lightloom.runtime.program import HostStep
 from lightloom.runtime.report.tables import si
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.latency import move_s, peak_ops_per_s
+from lightloom.runtime.scheduling.schedule import EventKind
 from lightloom.runtime.targets import Target
 
 MARKS = {"text": "", "summary": " *", "count": " +"}

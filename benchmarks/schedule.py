@@ -11,7 +11,7 @@ placement, lowering, tiling: the passes that a compile runs) and the program is 
 
 Two schedules of each network on each number of cores: ``weight``, weight-stationary with whole streams, and ``auto``,
 which may cut vectors into blocks, keep several copies of a tile, or take another dataflow. ``ratio`` is the makespan
-over the largest lower bound (lightloom.runtime.bounds), which for ``auto`` holds for every dataflow and every cut;
+over the largest lower bound (lightloom.runtime.scheduling.bounds); that of ``auto`` is for every dataflow and cut;
 ``naive``: times as fast as one core that takes tile after tile, configured and then streamed; ``s``: seconds of
 dealing; ``auto_gain``: makespan of ``weight`` over that of ``auto``; ``auto_plans``: steps by what ``auto`` chose,
 ``copies`` being weight-stationary in more than one block. Wanted: both ratios at most 1.05. ``--fast``: the same on a
@@ -40,9 +40,7 @@ from lightloom.compiler.passes import emit
 from lightloom.compiler.pipeline import compile_model
 from lightloom.models import zoo
 from lightloom.models.vision import torchvision_network
-from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy
-from lightloom.runtime.plan import OBJECTIVES, Objective, Plan
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.program import (
     BankSpec,
     HostStep,
@@ -53,6 +51,8 @@ from lightloom.runtime.program import (
     StepCost,
     TileBank,
 )
+from lightloom.runtime.scheduling.dealing import deal
+from lightloom.runtime.scheduling.plan import OBJECTIVES, Objective, Plan
 from lightloom.runtime.targets import Target
 from lightloom.runtime.values import Ref, TensorType
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..runtime.errors import CompileError, LightloomWarning, TargetError, complaint
-from ..runtime.latency import configure_s, host_s
 from ..runtime.program import ProductStep, ProgramBody
 from ..runtime.report.tables import si
+from ..runtime.scheduling.latency import configure_s, host_s
 from ..runtime.targets import Target
 from .ir import Graph
 from .passes import Options

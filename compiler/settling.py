@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..runtime.dealing import deal
 from ..runtime.meshes import Mesh, tile_mesh
 from ..runtime.meshes.gauge import expand, pack_signs, unpack_signs
-from ..runtime.movement import chains
+from ..runtime.pricing.movement import chains
 from ..runtime.program import ProgramBody, TileBank
+from ..runtime.scheduling.dealing import deal
 from ..runtime.threads import spread
 from .programming._settling import settle_chain
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import lightloom as ll
 from lightloom.runtime.report.tables import aligned, si
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.schedule import EventKind
 from lightloom.whatif import what_if
 
 WINDOW, HORIZON = 32, 4

@@ -25,7 +25,7 @@ from .runtime.errors import (
     TargetError,
     VerifyError,
 )
-from .runtime.plan import Dataflow, Objective, Plan
+from .runtime.scheduling.plan import Dataflow, Objective, Plan
 from .runtime.targets import Target
 
 if TYPE_CHECKING:

@@ -205,7 +205,7 @@ def report(
 ) -> None:
     """Report latency, energy by part and by layer, and the assumptions behind them."""
     with reported(as_json):
-        from .runtime.energy import energy
+        from .runtime.pricing.energy import energy
         from .runtime.report.text import report as text_report
 
         options = {"target": target, "exclude": exclude, "override": override}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from .runtime.plan import DATAFLOWS, OBJECTIVES
+from .runtime.scheduling.plan import DATAFLOWS, OBJECTIVES
 
 if TYPE_CHECKING:
     from .modelspec import LoadedModel

@@ -27,7 +27,7 @@ from .cli_parts import (
 )
 
 if TYPE_CHECKING:
-    from .runtime.schedule import Schedule
+    from .runtime.scheduling.schedule import Schedule
 
 
 def schedule_command(

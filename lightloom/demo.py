@@ -14,7 +14,7 @@ from . import compile as compile_for
 from .models import DigitsCNN
 from .models.train import Epoch, Split, accuracy, load_digits_split, train
 from .program import Program
-from .runtime.energy import PARTS, energy
+from .runtime.pricing.energy import PARTS, energy
 from .runtime.targets import get
 from .whatif import what_if
 

@@ -13,7 +13,7 @@ from .runtime import targets
 from .runtime.device import PhotonicDevice
 from .runtime.errors import DeviceError, complaint
 from .runtime.remote.lease import Lease
-from .runtime.sessions import Session
+from .runtime.sessions.session import Session
 from .runtime.targets import Target
 
 

@@ -11,21 +11,21 @@ import torch
 
 from .compiler.passes.schedule import schedule as build_schedule
 from .compiler.tiling import tile_weights
-from .runtime.area import AreaReport, area
 from .runtime.artefact import load as load_body
 from .runtime.artefact import save as save_body
 from .runtime.device import PhotonicDevice
-from .runtime.energy import EnergyReport, energy
 from .runtime.errors import InputError, LightloomError, complaint
 from .runtime.executor import Progress, Runner
 from .runtime.inputs import arrange
-from .runtime.plan import Dataflow, Objective, Plan
+from .runtime.pricing.area import AreaReport, area
+from .runtime.pricing.energy import EnergyReport, energy
+from .runtime.pricing.tile_energies import tile_energies
 from .runtime.program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from .runtime.report.explain import Explanation, explain
 from .runtime.report.text import report
-from .runtime.schedule import Schedule
+from .runtime.scheduling.plan import Dataflow, Objective, Plan
+from .runtime.scheduling.schedule import Schedule
 from .runtime.targets import Target
-from .runtime.tile_energies import tile_energies
 
 if TYPE_CHECKING:
     import networkx as nx

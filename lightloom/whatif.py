@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from .program import Program
 from .runtime.errors import CompileError, complaint
-from .runtime.plan import Dataflow, Objective, Plan
 from .runtime.program import HostStep, ProgramBody, TileBank
+from .runtime.scheduling.plan import Dataflow, Objective, Plan
 from .runtime.targets import Target
 from .runtime.targets.edit import field_names
 from .runtime.targets.sizing import FIELD as SIZED

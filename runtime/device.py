@@ -22,7 +22,7 @@ An owner of hardware implements :class:`PhotonicDevice` and passes it to the ste
   (``memory.accumulator_bytes``) spare the memory its traffic, but change no sum and no request.
 
 A warm schedule begins with tiles on the cores: the step executor configures them before the run, in the order in which
-their buffers come, and a :class:`.sessions.Session` finds them in place.
+their buffers come, and a :class:`.sessions.session.Session` finds them in place.
 
 Every request carries a :class:`Header`, and the response returns the same header, so that host and device
 can prove to each other which weights, which calibration and which samples a number belongs to. Sequence
@@ -185,7 +185,7 @@ class PhotonicDevice(Protocol):
 class UpdatingDevice(PhotonicDevice, Protocol):
     """A chip that can change single settings of a tile. Sessions send it changes only.
 
-    A driver that keeps the whole configuration can make one of an update by :func:`.updates.updated`.
+    A driver that keeps the whole configuration can make one of an update by :func:`.sessions.updates.updated`.
     """
 
     def update(self, request: UpdateRequest) -> ConfigureResponse:

@@ -11,19 +11,19 @@ from torch import Tensor
 
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
-from .costs_at import costs_at
-from .counts import Counts, run_counts
-from .dealing import deal
 from .device import PhotonicDevice
 from .errors import InputError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
+from .pricing.costs_at import costs_at
+from .pricing.counts import Counts, run_counts
 from .products import Tiler, no_tiler
 from .program import MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBank
 from .recurrent import Recurrence, start
-from .schedule import COLUMNS, Schedule
+from .scheduling.dealing import deal
+from .scheduling.schedule import COLUMNS, Schedule
 from .simulator import SimulatorDevice
-from .stepper import Stepper
+from .stepping.stepper import Stepper
 from .values import Ref
 from .walk import Values, declared, reads, run_host_step, structured
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, LightloomError, complaint
-from .event_counts import Counts, host_counts
-from .latency import host_s
+from .pricing.event_counts import Counts, host_counts
 from .program import BankSpec, ProductStep, ProgramBody, StepCost, TileBank
+from .scheduling.latency import host_s
 from .targets.schema import Target
 
 Tiler = Callable[[Tensor, BankSpec, Target], TileBank]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .plan import Plan
+from .scheduling.plan import Plan
 from .values import Arg, TensorType, TupleType, ValueType
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from .errors import DeviceError, complaint
 from .meshes import tile_mesh
 from .optics.noise import counter_keys, normal_pairs, stream_key
 from .protocol import Session
+from .sessions.updates import updated
 from .slicing.cpu import tile_matrices
 from .targets.schema import Target
-from .updates import updated
 
 
 @dataclass(frozen=True, eq=False)

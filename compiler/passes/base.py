@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from ...runtime.errors import CompileError, complaint
-from ...runtime.plan import Plan
 from ...runtime.program import BankSpec
+from ...runtime.scheduling.plan import Plan
 from ...runtime.targets import Target
 from ..ir import Graph
 

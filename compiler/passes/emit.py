@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 
 from ...runtime.errors import VerifyError
-from ...runtime.plan import Plan
 from ...runtime.products import factor_cost
 from ...runtime.program import (
     Conv2dGeometry,
@@ -23,6 +22,7 @@ from ...runtime.program import (
     StepCost,
     TileBank,
 )
+from ...runtime.scheduling.plan import Plan
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, TupleType, references
 from ..ir import Graph, Node

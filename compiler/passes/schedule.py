@@ -7,13 +7,13 @@ from typing import Any, Literal
 import networkx as nx
 import numpy as np
 
-from ...runtime.counts import tile_weights
-from ...runtime.dealing import deal
-from ...runtime.energy import EnergyReport
 from ...runtime.errors import CompileError, complaint
-from ...runtime.plan import Plan
+from ...runtime.pricing.counts import tile_weights
+from ...runtime.pricing.energy import EnergyReport
 from ...runtime.program import ChipStep, HostStep, ProductStep, ProgramBody, RecurrentStep, Step
-from ...runtime.schedule import EventKind, Schedule
+from ...runtime.scheduling.dealing import deal
+from ...runtime.scheduling.plan import Plan
+from ...runtime.scheduling.schedule import EventKind, Schedule
 from ...runtime.walk import reads
 
 LEVELS = ("bank", "step", "tile")
@@ -22,7 +22,7 @@ LEVELS = ("bank", "step", "tile")
 def schedule(body: ProgramBody, batch: int, plan: Plan | None = None, warm: bool = False) -> Schedule:
     """Schedule a program for a batch of samples, and check the result against the rules.
 
-    See :mod:`lightloom.runtime.dealing`, which the runtime uses for other batch sizes.
+    See :mod:`lightloom.runtime.scheduling.dealing`, which the runtime uses for other batch sizes.
 
     Args:
         plan: dataflow and objective; the program's own if not given. warm: the run after one like it.

@@ -15,9 +15,9 @@ from ..compiler.settling import fewer_moves
 from ..modelspec import example_inputs, load_model, read_array
 from ..program import Program, load
 from ..runtime import targets
-from ..runtime.area import area
-from ..runtime.energy import energy
 from ..runtime.errors import CaptureError, InputError, LightloomError, complaint
+from ..runtime.pricing.area import area
+from ..runtime.pricing.energy import energy
 from ..runtime.targets import Target
 from ..whatif import CHANGEABLE, DECIDING, what_if
 from .points import Point

@@ -36,7 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..runtime import targets
 from ..runtime.errors import InputError, complaint
-from ..runtime.plan import DATAFLOWS, OBJECTIVES
+from ..runtime.scheduling.plan import DATAFLOWS, OBJECTIVES
 from ..runtime.targets.edit import field_names
 from ..runtime.targets.faults import close_names
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..counts import tile_weights
 from ..errors import TargetError
 from ..meshes import TOPOLOGIES, Mesh, tile_mesh
+from ..pricing.counts import tile_weights
 from ..program import BankSpec, TileBank
 from ..targets.schema import Target
 from .codec import fault

@@ -40,7 +40,7 @@ class TensorEntry(Entry):
 
 
 class PlanEntry(Entry):
-    """How the program is to be scheduled: see :class:`lightloom.runtime.plan.Plan`."""
+    """How the program is to be scheduled: see :class:`lightloom.runtime.scheduling.plan.Plan`."""
 
     dataflow: Literal["auto", "weight", "output", "input"] = "auto"
     objective: Literal["latency", "energy", "edp"] = "latency"

@@ -11,7 +11,6 @@ import torch
 from pydantic import ValidationError
 
 from ..errors import ArtefactError, TargetError, complaint
-from ..plan import Plan
 from ..program import (
     BankSpec,
     HostStep,
@@ -24,6 +23,7 @@ from ..program import (
     StepCost,
     TileBank,
 )
+from ..scheduling.plan import Plan
 from ..targets.schema import Target
 from ..values import DTYPES, TupleType
 from .check import check_body

@@ -19,8 +19,8 @@ import numpy as np
 
 from ..device import ConfigureRequest, ConfigureResponse, Header, PhotonicDevice, UpdatingDevice
 from ..errors import DeviceError, LightloomError, complaint
+from ..sessions.updates import updated
 from ..targets.schema import Target
-from ..updates import updated
 from . import forms
 from .lease import Lease
 from .link import zmq_module

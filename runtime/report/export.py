@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..energy import EnergyReport
 from ..errors import InputError, LightloomError, complaint
+from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.schedule import Schedule
 from . import plots
 
 if TYPE_CHECKING:

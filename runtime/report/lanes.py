@@ -6,7 +6,7 @@ import colorsys
 
 import numpy as np
 
-from ..schedule import HOST_LANE, LINK_LANE, EventKind, Schedule
+from ..scheduling.schedule import HOST_LANE, LINK_LANE, EventKind, Schedule
 
 PIXELS = 1500
 """Columns of the schedule's picture: what happens within one is averaged."""

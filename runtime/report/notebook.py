@@ -13,10 +13,10 @@ from html import escape
 
 import numpy as np
 
-from ..events import EVENT_NAMES
-from ..ledger import IDLE, ITEMS, PARTS, EnergyReport
+from ..pricing.events import EVENT_NAMES
+from ..pricing.ledger import IDLE, ITEMS, PARTS, EnergyReport
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.schedule import Schedule
 from .explain import explain
 from .lanes import lanes_picture
 from .tables import Table, micro, percent, si

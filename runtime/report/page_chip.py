@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..area import area, square_mm, tera
-from ..counts import run_counts
-from ..energy import EnergyReport, peak_power
-from ..latency import configure_s, peak_ops_per_s, spills, tile_setting_bytes, vectors_per_s
 from ..meshes import tile_mesh
 from ..optics.budget import link_budget
+from ..pricing.area import area, square_mm, tera
+from ..pricing.counts import run_counts
+from ..pricing.energy import EnergyReport, peak_power
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.latency import configure_s, peak_ops_per_s, spills, tile_setting_bytes, vectors_per_s
+from ..scheduling.schedule import Schedule
 from ..targets.schema import Target
 from ..widths import settings_per_tile
 from .references import REFERENCES, beside

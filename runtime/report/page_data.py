@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..energy import EnergyReport, peak_power
-from ..latency import latency, peak_ops_per_s
+from ..pricing.energy import EnergyReport, peak_power
 from ..program import ProgramBody
-from ..schedule import EventKind, Schedule
+from ..scheduling.latency import latency, peak_ops_per_s
+from ..scheduling.schedule import EventKind, Schedule
 from .explain import explain
 from .page_chip import area_data, chip_data, references_data, sources_data, used_share
 from .page_energy import energy_data

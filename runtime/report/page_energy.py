@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..energy import EnergyReport
-from ..events import EVENT_NAMES, EVENTS
-from ..ledger import IDLE, ITEMS, PARTS
+from ..pricing.energy import EnergyReport
+from ..pricing.events import EVENT_NAMES, EVENTS
+from ..pricing.ledger import IDLE, ITEMS, PARTS
 from ..program import ProgramBody
 from .packing import packed
 from .tables import micro

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..banks import phase_words
-from ..counts import tile_weights
 from ..meshes import Mesh, tile_mesh
+from ..pricing.counts import tile_weights
 from ..program import BankSpec, ProgramBody, TileBank
 from .packing import packed
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..energy import EnergyReport
+from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
-from ..schedule import EventKind, Schedule
+from ..scheduling.schedule import EventKind, Schedule
 from .packing import packed
 from .profile import Curve, cores_busy, power
 

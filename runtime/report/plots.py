@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..energy import EnergyReport
-from ..events import EVENT_NAMES
-from ..ledger import IDLE, ITEMS, PARTS
+from ..pricing.energy import EnergyReport
+from ..pricing.events import EVENT_NAMES
+from ..pricing.ledger import IDLE, ITEMS, PARTS
 from ..program import ProgramBody, TileBank
-from ..schedule import EventKind, Schedule
+from ..scheduling.schedule import EventKind, Schedule
 from .lanes import PIXELS, lanes_picture, layer_colour
 from .page_tiles import coarse_grid, used_cells
 from .page_time import step_seconds

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..events import EVENTS
-from ..ledger import IDLE, ITEMS, EnergyReport
-from ..schedule import EventKind, Schedule
+from ..pricing.events import EVENTS
+from ..pricing.ledger import IDLE, ITEMS, EnergyReport
+from ..scheduling.schedule import EventKind, Schedule
 
 _OF_EVENT = {"move": EventKind.MOVE, "host": EventKind.HOST}
 _EXECUTION = np.array(

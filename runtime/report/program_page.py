@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from ..energy import EnergyReport
 from ..errors import LightloomError, complaint
+from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.schedule import Schedule
 from .page_data import page_data
 from .tables import micro, si
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ledger import EnergyReport
+from ..pricing.ledger import EnergyReport
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.schedule import Schedule
 from .tables import Column, Table, si
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from ..area import area, tera
-from ..counts import run_counts
-from ..energy import EnergyReport, peak_power
-from ..holding import MEAN_HALF_TURNS
-from ..latency import latency, peak_ops_per_s
 from ..optics.budget import adc_snr_db, link_budget, required_launch_w
+from ..pricing.area import area, tera
+from ..pricing.counts import run_counts
+from ..pricing.energy import EnergyReport, peak_power
+from ..pricing.holding import MEAN_HALF_TURNS
+from ..pricing.tile_energies import tile_energies
 from ..program import ProgramBody
-from ..schedule import Schedule
+from ..scheduling.latency import latency, peak_ops_per_s
+from ..scheduling.schedule import Schedule
 from ..targets.schema import Target
-from ..tile_energies import tile_energies
 from . import references
 from .tables import Column, Table, percent, si
 

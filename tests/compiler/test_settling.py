@@ -15,7 +15,7 @@ from lightloom.models import ResidualCNN
 from lightloom.runtime.banks import effective_matrices, phase_words
 from lightloom.runtime.meshes import mesh
 from lightloom.runtime.meshes.gauge import expand, pack_signs
-from lightloom.runtime.movement import chains, movement
+from lightloom.runtime.pricing.movement import chains, movement
 from lightloom.runtime.slicing.cpu import transfer_matrices
 
 TURN = 2.0**32

@@ -7,12 +7,12 @@ own arithmetic slips, the right value is ours and the slip is named.
 import pytest
 
 from lightloom.runtime import targets
-from lightloom.runtime.counts import run_counts, settings_per_tile, tile_sizes
-from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy
 from lightloom.runtime.optics.budget import ErrorBudget, detected_power_w, launch_power_w, optical_energy_j
 from lightloom.runtime.optics.detection import photocurrent_a, shot_noise_rms_a
+from lightloom.runtime.pricing.counts import run_counts, settings_per_tile, tile_sizes
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.program import BankSpec
+from lightloom.runtime.scheduling.dealing import deal
 
 from ..runtime.bodies import bank, layer
 

@@ -15,16 +15,16 @@ import torch
 from torch import nn
 
 import lightloom as ll
-from lightloom.runtime.counts import active_cols, active_rows, settings_per_tile
-from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.latency import detection_window_s, latency, spare_s, vectors_per_s
 from lightloom.runtime.optics.budget import launch_for_detected_w, link_budget, required_launch_w
 from lightloom.runtime.optics.detection import shot_noise_rms_a
 from lightloom.runtime.optics.loss import loss_db, transmission
+from lightloom.runtime.pricing.counts import active_cols, active_rows, settings_per_tile
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.report.text import report
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.dealing import deal
+from lightloom.runtime.scheduling.latency import detection_window_s, latency, spare_s, vectors_per_s
+from lightloom.runtime.scheduling.schedule import EventKind
 from lightloom.runtime.targets import Target
 
 from ..runtime.bodies import layer

@@ -15,10 +15,10 @@ from torch import nn
 
 import lightloom as ll
 from lightloom.runtime.banks import phase_words
-from lightloom.runtime.counts import step_counts
-from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy
+from lightloom.runtime.pricing.counts import step_counts
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.program import ProgramBody, TileBank
+from lightloom.runtime.scheduling.dealing import deal
 
 SHIFTERS = 256
 PER_PHASE_J = 10e-12

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 import lightloom as ll
-from lightloom.runtime.counts import run_counts
-from lightloom.runtime.dealing import deal
 from lightloom.runtime.executor import Runner
+from lightloom.runtime.pricing.counts import run_counts
 from lightloom.runtime.program import HostStep
+from lightloom.runtime.scheduling.dealing import deal
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*the batch is fixed:UserWarning"),

@@ -16,7 +16,7 @@ import lightloom as ll
 from lightloom.compiler.ir import parse, show
 from lightloom.compiler.tiling import tile_weights
 from lightloom.runtime.banks import assembled_matrix, effective_matrices
-from lightloom.runtime.counts import run_counts
+from lightloom.runtime.pricing.counts import run_counts
 from lightloom.runtime.program import BankSpec, HostStep, ProductStep
 
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 import lightloom as ll
 from lightloom.cli import app
 from lightloom.models import MLP
-from lightloom.runtime.plan import Plan
+from lightloom.runtime.scheduling.plan import Plan
 
 TOY = """
 import torch

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from lightloom.cli import app
 from lightloom.demo import Demo, run_demo
 from lightloom.demo_report import html_page, notes, terminal_table
-from lightloom.runtime.energy import PARTS
 from lightloom.runtime.errors import LightloomError
+from lightloom.runtime.pricing.energy import PARTS
 
 
 @pytest.fixture(scope="module")

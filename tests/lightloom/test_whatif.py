@@ -11,8 +11,8 @@ from torch import nn
 
 import lightloom as ll
 from lightloom.models import MLP
-from lightloom.runtime.energy import energy
-from lightloom.runtime.plan import OBJECTIVES
+from lightloom.runtime.pricing.energy import energy
+from lightloom.runtime.scheduling.plan import OBJECTIVES
 from lightloom.runtime.targets.edit import field_names
 from lightloom.runtime.targets.surroundings import AreaSpec, LinkSpec, MemorySpec
 from lightloom.whatif import CHANGEABLE, DECIDING, what_if

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from lightloom.runtime import targets
-from lightloom.runtime.plan import Plan
 from lightloom.runtime.program import (
     BankSpec,
     HostStep,
@@ -17,6 +16,7 @@ from lightloom.runtime.program import (
     StepCost,
     TileBank,
 )
+from lightloom.runtime.scheduling.plan import Plan
 from lightloom.runtime.targets import Target
 from lightloom.runtime.values import Ref, TensorType
 

@@ -10,7 +10,7 @@ import pytest
 from lightloom.runtime import targets
 from lightloom.runtime.errors import VerifyError
 from lightloom.runtime.program import ProgramBody, StepCost
-from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
+from lightloom.runtime.scheduling.schedule import COLUMNS, EventKind, Schedule
 
 from .bodies import bank, host, matrix, program
 

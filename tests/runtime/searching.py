@@ -7,7 +7,6 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from lightloom.runtime.latency import configure_s, host_s, stream_s
 from lightloom.runtime.program import (
     HostStep,
     MatrixStep,
@@ -18,6 +17,7 @@ from lightloom.runtime.program import (
     StepCost,
     TileBank,
 )
+from lightloom.runtime.scheduling.latency import configure_s, host_s, stream_s
 from lightloom.runtime.values import TensorType, TupleType
 from lightloom.runtime.walk import reads
 

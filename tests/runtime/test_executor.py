@@ -7,11 +7,11 @@ import torch
 from torch.nn import functional as F
 
 from lightloom.runtime.banks import assembled_matrix, effective_matrices
-from lightloom.runtime.counts import run_counts
-from lightloom.runtime.dealing import deal
 from lightloom.runtime.errors import InputError, LightloomError
 from lightloom.runtime.executor import Runner, run
+from lightloom.runtime.pricing.counts import run_counts
 from lightloom.runtime.program import InputSpec, StepCost
+from lightloom.runtime.scheduling.dealing import deal
 from lightloom.runtime.values import Ref, TensorType, Token
 
 from .bankloop.toy import make_target

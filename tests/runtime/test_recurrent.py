@@ -12,15 +12,15 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 import lightloom as ll
-from lightloom.runtime.counts import Counts, run_counts
-from lightloom.runtime.dealing import deal
 from lightloom.runtime.errors import InputError, VerifyError
 from lightloom.runtime.executor import Runner
 from lightloom.runtime.nulldevice import NullDevice
+from lightloom.runtime.pricing.counts import Counts, run_counts
 from lightloom.runtime.program import ProgramBody, RecurrentStep
 from lightloom.runtime.recurrent import gates, windows
-from lightloom.runtime.recurrent_dealing import Host, Places
-from lightloom.runtime.schedule import COLUMNS, EventKind, Schedule
+from lightloom.runtime.scheduling.dealing import deal
+from lightloom.runtime.scheduling.recurrent_dealing import Host, Places
+from lightloom.runtime.scheduling.schedule import COLUMNS, EventKind, Schedule
 from lightloom.whatif import what_if
 
 NOISE = {"detection.noise": True, "detection.launch_power_w": 1e-6}

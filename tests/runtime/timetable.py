@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lightloom.runtime.program import ProgramBody
-from lightloom.runtime.schedule import COLUMNS, Schedule
+from lightloom.runtime.scheduling.schedule import COLUMNS, Schedule
 
 
 def timetable(body: ProgramBody, rows: list[tuple], batch: int = 1, **fields: Any) -> Schedule:

@@ -12,7 +12,7 @@ from lightloom.compiler.ir import Graph, Matrix, Value
 from lightloom.compiler.passes.packing import choose_blocks, tiles_of_blocks
 from lightloom.compiler.passes.tile import Tile, cut, grid
 from lightloom.runtime import targets
-from lightloom.runtime.counts import active_cols, active_rows, tile_weights
+from lightloom.runtime.pricing.counts import active_cols, active_rows, tile_weights
 from lightloom.runtime.program import TileBank
 from lightloom.runtime.values import TensorType
 

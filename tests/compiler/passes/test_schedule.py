@@ -5,8 +5,8 @@ import pytest
 
 from lightloom.compiler.passes.schedule import dependency_graph, schedule
 from lightloom.runtime import targets
-from lightloom.runtime.energy import energy
 from lightloom.runtime.errors import CompileError, InputError
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.program import StepCost
 
 from ...runtime.bodies import bank, host, matrix, program

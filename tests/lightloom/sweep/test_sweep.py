@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 import lightloom as ll
 from lightloom.cli import app
-from lightloom.runtime.area import area
 from lightloom.runtime.errors import InputError
+from lightloom.runtime.pricing.area import area
 from lightloom.runtime.targets.toml import write_target
 from lightloom.sweep import evaluate, pareto, read_spec, run_sweep
 from lightloom.sweep.evaluate import Result, compile_key

@@ -26,10 +26,10 @@ from lightloom.runtime.device import (
     UpdatingDevice,
 )
 from lightloom.runtime.errors import DeviceError, InputError
-from lightloom.runtime.schedule import EventKind
-from lightloom.runtime.sessions import Session
+from lightloom.runtime.scheduling.schedule import EventKind
+from lightloom.runtime.sessions.session import Session
+from lightloom.runtime.sessions.updates import change, settings, updated
 from lightloom.runtime.simulator import SimulatorDevice
-from lightloom.runtime.updates import change, settings, updated
 
 from .echo import Echo
 

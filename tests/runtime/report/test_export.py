@@ -17,7 +17,7 @@ import lightloom as ll
 from lightloom.cli import app
 from lightloom.runtime.report import lanes, plots
 from lightloom.runtime.report.export import FIGURES, figure
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.schedule import EventKind
 
 from . import programs
 

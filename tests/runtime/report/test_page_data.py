@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import lightloom as ll
-from lightloom.runtime.area import area, square_mm
+from lightloom.runtime.pricing.area import area, square_mm
 from lightloom.runtime.program import BankSpec
 from lightloom.runtime.report import page_tiles, page_time
 from lightloom.runtime.report.page_chip import area_data, chip_data
 from lightloom.runtime.report.page_data import page_data
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.schedule import EventKind
 from lightloom.runtime.targets.surroundings import AreaSpec, LinkSpec
 
 from . import programs

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import lightloom as ll
-from lightloom.runtime.energy import energy
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.report.profile import Curve, cores_busy, power, stacked
-from lightloom.runtime.schedule import EventKind
+from lightloom.runtime.scheduling.schedule import EventKind
 
 from . import programs
 

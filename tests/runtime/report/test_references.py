@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lightloom.runtime.dealing import deal
-from lightloom.runtime.energy import energy
+from lightloom.runtime.pricing.energy import energy
 from lightloom.runtime.report.references import REFERENCES, Reference, beside
 from lightloom.runtime.report.text import report
+from lightloom.runtime.scheduling.dealing import deal
 
 from ..bodies import layer
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightloom.runtime import targets
-from lightloom.runtime.converters import adc_sample_j, dac_sample_j
-from lightloom.runtime.counts import Counts
-from lightloom.runtime.energy import price
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.latency import detection_window_s, spare_s, vectors_per_s
 from lightloom.runtime.optics.budget import required_launch_w, snr_db
+from lightloom.runtime.pricing.converters import adc_sample_j, dac_sample_j
+from lightloom.runtime.pricing.counts import Counts
+from lightloom.runtime.pricing.energy import price
+from lightloom.runtime.scheduling.latency import detection_window_s, spare_s, vectors_per_s
 from lightloom.runtime.targets.faults import at_least
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import lightloom as ll
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.latency import move_s
+from lightloom.runtime.scheduling.latency import move_s
 from lightloom.runtime.targets import units
 
 MZI = ll.targets.get("mzi16")

@@ -3,9 +3,9 @@
 import pytest
 
 from lightloom.runtime import targets
-from lightloom.runtime.energy import peak_power
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.latency import peak_ops_per_s, stream_s, tile_setting_bytes
+from lightloom.runtime.pricing.energy import peak_power
+from lightloom.runtime.scheduling.latency import peak_ops_per_s, stream_s, tile_setting_bytes
 from lightloom.runtime.targets import Target
 from lightloom.runtime.targets.edit import numbers
 from lightloom.runtime.targets.toml import DEFAULT_SOURCE

@@ -1,0 +1,1 @@
+"""A device reserved over many runs."""
