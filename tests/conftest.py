@@ -9,12 +9,25 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: one thread each for what torch and its libraries do, set before they are loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MAX_WORKERS = 4
+"""Each holds torch and what its tests make, up to two gigabytes."""
+
 GOLDEN = Path(__file__).parent / "golden"
 COLLECTED = pytest.StashKey[tuple[set[str], set[Path]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``-n auto``."""
+    return min(os.cpu_count() or 1, MAX_WORKERS)
 
 
 def pytest_configure(config: pytest.Config) -> None:

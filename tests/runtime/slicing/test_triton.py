@@ -31,7 +31,7 @@ CONSTANTS = {"SUMS": True, "TAPE": False, "C": 64, "S": 4}
 @needs_triton
 @pytest.mark.skipif(INTERPRETED or HAS_GPU, reason="is the interpreter's process, or has a GPU")
 def test_in_the_interpreter():
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib", __file__]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", __file__]
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False, env=environment)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
