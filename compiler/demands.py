@@ -10,6 +10,7 @@ from ..runtime.errors import CompileError, LightloomWarning, TargetError, compla
 from ..runtime.program import ProductStep, ProgramBody
 from ..runtime.report.tables import si
 from ..runtime.scheduling.latency import configure_s, host_s
+from ..runtime.scheduling.options import fixed
 from ..runtime.targets import Target
 from .ir import Graph
 from .passes import Options
@@ -99,6 +100,13 @@ def layer_target(target: Target, changes: Mapping[str, Any], glob: str) -> Targe
         return target.with_(dict(changes))
     except TargetError as error:
         raise TargetError(f"overrides[{glob!r}]: {error}") from error
+
+
+def check_plan(body: ProgramBody) -> None:
+    """Raise TargetError for a dataflow that the memories beside the cores are too small for, at one layer's vector."""
+    if body.plan.dataflow != "auto":
+        for step in body.matrix_steps:
+            fixed(body, step, body.plan.dataflow, body.example_batch)
 
 
 def tell_dynamic(body: ProgramBody) -> None:

@@ -24,7 +24,7 @@ from ..runtime.calibrate import calibrate
 from ..runtime.errors import CompileError, complaint
 from ..runtime.program import BankSpec, ProgramBody, TileBank
 from ..runtime.targets import Target
-from .demands import check_calibration, check_options, check_ranges, layer_target, tell_dynamic
+from .demands import check_calibration, check_options, check_plan, check_ranges, layer_target, tell_dynamic
 from .frontend import Captured, as_module, capture
 from .ir import LL_OPS, Bank, Graph, show, verify
 from .passes import NAMES, GraphPass, Options, TilePass, cut, describe, emit, grid, table
@@ -128,6 +128,7 @@ def compile_model(
         },
         plan=options.plan,
     )
+    check_plan(body)
     run.pass_s["emit"] = time.perf_counter() - start
     if calibration is not None:
         start = time.perf_counter()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import lightloom as ll
-from lightloom.runtime.errors import ArtefactError, InputError
+from lightloom.runtime.errors import ArtefactError, InputError, TargetError
 from lightloom.runtime.scheduling.plan import DATAFLOWS, OBJECTIVES, Plan, StepPlan
 
 
@@ -34,6 +34,12 @@ def test_a_plan_survives_a_file(tmp_path: Path, dataflow: str, objective: str) -
     program = ll.compile(nn.Linear(3, 2).eval(), torch.randn(1, 3), target=target, **options)  # type: ignore[arg-type]
     program.save(tmp_path / "p.loom")
     assert ll.load(tmp_path / "p.loom").body.plan == Plan(dataflow, objective) == program.body.plan  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("dataflow", "field"), [("output", "accumulator_bytes"), ("input", "input_buffer_bytes")])
+def test_a_dataflow_without_its_memory_is_refused_when_a_model_is_compiled(dataflow: str, field: str) -> None:
+    with pytest.raises(TargetError, match=rf"(?s)at 0\).*no memory.{field}.*Raise memory.{field}"):
+        ll.compile(nn.Sequential(nn.Linear(3, 2)).eval(), torch.randn(1, 3), target="ideal", dataflow=dataflow)  # type: ignore[arg-type]
 
 
 def test_a_file_without_a_plan_is_of_the_default_one(tmp_path: Path) -> None:
