@@ -21,7 +21,7 @@ from ..program import ProductStep
 from ..widths import settings_per_tile
 from .bounds import bounds, naive_s
 from .dealer import Dealer, Dealt, Start
-from .options import Option, configure_share_s, fixed, options
+from .options import Option, configure_share_s, fixed, largest_block, options
 from .plan import DATAFLOWS, Dataflow, Objective, Plan, StepPlan
 from .schedule import Schedule
 
@@ -53,13 +53,15 @@ def choose(dealer: Dealer, plan: Plan, *, warm: bool = False) -> Schedule:
     Raises: TargetError for a dataflow that the chip's memories are too small for.
     """
     body = dealer.body
-    dataflow: Dataflow = "weight" if plan.dataflow == "auto" else plan.dataflow
-    plans = {step.name: fixed(body, step, dataflow, dealer.batch) for step in body.matrix_steps}
     trials = Trials(dealer, plan.objective, warm)
-    found = trials.deal(plans, keep=trials.fits({}))
+    found = trials.uniform("weight" if plan.dataflow == "auto" else plan.dataflow)
     if plan.dataflow == "auto":
         # whatever else it does, a chain of streams is no faster than the same streams as copies
         found = trials.best(found, ("weight",) if plan.objective == "latency" else DATAFLOWS)
+        for dataflow in DATAFLOWS[1:] if plan.objective != "latency" else ():
+            # what a mixture costs is estimated layer by layer: one dataflow for all may still be better
+            if all(largest_block(body, step, dataflow) for step in body.matrix_steps):
+                found = trials.better(found, trials.best(trials.uniform(dataflow), (dataflow,)))
     elif plan.dataflow != "weight":
         found = trials.best(found, (plan.dataflow,))
     return _bounded(dealer, found, split=plan.dataflow != "weight")
@@ -130,6 +132,20 @@ class Trials:
             if Trial(plans, self.objective, found, start, keep).stays:
                 break
         return Trial(plans, self.objective, found, start, keep)
+
+    def uniform(self, dataflow: Dataflow) -> Trial:
+        """The same dataflow for every step, in as few blocks as there can be.
+
+        Raises: TargetError where the memory beside a core holds no vector.
+        """
+        plans = {step.name: fixed(self.body, step, dataflow, self.dealer.batch) for step in self.body.matrix_steps}
+        return self.deal(plans, keep=self.fits({}))
+
+    def better(self, one: Trial, other: Trial) -> Trial:
+        """The second only if it is better, and leaves the tiles on the cores if the first one does."""
+        if one.keep and not other.stays:
+            return one
+        return other if self._score(other) < self._score(one) else one
 
     def best(self, plain: Trial, dataflows: tuple[Dataflow, ...]) -> Trial:
         """The best trial with these dataflows; ``plain`` if none is better."""
@@ -233,7 +249,8 @@ class Trials:
 
     def _fewer_cores(self, winner: Trial, least: float, at_most: int) -> Trial:
         """The winner on fewer cores, as long as that is better: what is not set needs no power to hold."""
-        cores = self.body.target.mesh.cores // 2
+        used = [part["core"].max(initial=-1) for part in winner.dealt.parts]
+        cores = (int(max(used, default=-1)) + 1) // 2
         while cores and at_most > 0:
             trial = self.deal(winner.plans, cores, keep=winner.keep)
             score = self._score(trial)

@@ -47,6 +47,17 @@ def test_auto_is_never_worse_than_whole_tiles(
 
 
 @settings(deadline=None, max_examples=40)
+@given(programs(), st.sampled_from(["energy", "edp"]), st.sampled_from(["output", "input"]), st.booleans())
+def test_auto_is_never_worse_than_one_dataflow_for_all(
+    case: tuple[ProgramBody, int, dict[str, StepPlan]], objective: Objective, dataflow: Any, warm: bool
+) -> None:
+    body, batch, _ = case
+    one = deal(body, batch, Plan(dataflow, objective), warm)
+    auto = deal(body, batch, Plan("auto", objective), warm)
+    assert score(body, auto, objective) <= score(body, one, objective) * (1 + 1e-12)
+
+
+@settings(deadline=None, max_examples=40)
 @given(programs(), st.sampled_from(["output", "input"]), st.booleans())
 def test_a_dataflow_that_is_asked_for_is_taken(
     case: tuple[ProgramBody, int, dict[str, StepPlan]], dataflow: Any, warm: bool
