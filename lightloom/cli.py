@@ -15,6 +15,7 @@ from rich.console import Console
 
 from .cli_parts import (
     DEFAULT_TARGET,
+    BatchOption,
     CalibrationOption,
     DataflowOption,
     ExampleOption,
@@ -28,6 +29,7 @@ from .cli_parts import (
     SourceArgument,
     StrictOption,
     TargetOption,
+    TraceOption,
     answer,
     changed,
     choices,
@@ -186,9 +188,7 @@ def report(
     example: ExampleOption = None,
     exclude: ExcludeOption = None,
     override: OverrideOption = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples of the run; the example's batch by default.")
-    ] = None,
+    batch: BatchOption = None,
     dataflow: DataflowOption = None,
     objective: ObjectiveOption = None,
     changes: SetOption = None,
@@ -198,9 +198,7 @@ def report(
     figures: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write its figures as SVG and PNG files, instead.")
     ] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the schedule as a trace for ui.perfetto.dev.")
-    ] = None,
+    trace: TraceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Report latency, energy by part and by layer, and the assumptions behind them."""

@@ -50,6 +50,10 @@ def _one_of(*allowed: str) -> Callable[[str | None], str | None]:
 SourceArgument = Annotated[
     str, typer.Argument(metavar="PROGRAM", help="A .loom file, or a model to compile first (see compile --help).")
 ]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Samples of the run; the example's batch by default.")]
+TraceOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the schedule as a trace for ui.perfetto.dev.")
+]
 TargetOption = Annotated[
     str | None,
     typer.Option("--target", "-t", help="Preset (see targets) or path of a TOML file; mzi64 if not given."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .cli_parts import (
+    BatchOption,
     DataflowOption,
     ExampleOption,
     ExcludeOption,
@@ -18,6 +19,7 @@ from .cli_parts import (
     ShapeOption,
     SourceArgument,
     TargetOption,
+    TraceOption,
     answer,
     changed,
     messages,
@@ -37,9 +39,7 @@ def schedule_command(
     example: ExampleOption = None,
     exclude: ExcludeOption = None,
     override: OverrideOption = None,
-    batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples of the run; the example's batch by default.")
-    ] = None,
+    batch: BatchOption = None,
     dataflow: DataflowOption = None,
     objective: ObjectiveOption = None,
     changes: SetOption = None,
@@ -47,9 +47,7 @@ def schedule_command(
         bool, typer.Option("--warm", help="The run after one just like it: what the cores hold need not be set.")
     ] = False,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write every event, a line each.")] = None,
-    trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the schedule as a trace for ui.perfetto.dev.")
-    ] = None,
+    trace: TraceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say when each layer runs and on how many cores, beside what no schedule on this chip can beat."""

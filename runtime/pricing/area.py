@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..meshes import tile_mesh
-from ..report.tables import Column, Table
+from ..report.tables import Column, Table, micro_area
 from ..scheduling.latency import peak_ops_per_s
 from ..targets.schema import Target
 from ..widths import settings_per_tile
@@ -147,4 +147,4 @@ def tera(value: float) -> str:
 
 
 def _footprint(area_m2: float | None) -> str:
-    return "not stated" if area_m2 is None else f"{area_m2 * 1e12:.4g} µm²"
+    return "not stated" if area_m2 is None else micro_area(area_m2)

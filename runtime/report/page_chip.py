@@ -15,7 +15,7 @@ from ..scheduling.schedule import Schedule
 from ..targets.schema import Target
 from ..widths import settings_per_tile
 from .references import REFERENCES, beside
-from .tables import percent, si
+from .tables import micro_area, percent, si
 from .text import quantity
 
 Facts = list[list[str]]
@@ -150,7 +150,7 @@ def area_data(target: Target, energy: EnergyReport) -> dict[str, Any]:
             {
                 "name": part.name,
                 "count": f"{part.number:,}",
-                "each": _micro_area(part.footprint_m2 or 0.0),
+                "each": micro_area(part.footprint_m2 or 0.0),
                 "area": square_mm(part.area_m2),
                 "share": percent(part.area_m2, found.total_m2),
                 "width": f"{100 * part.area_m2 / largest:.2f}",
@@ -174,17 +174,10 @@ def sources_data(target: Target) -> list[list[str]]:
 
 
 def _written(value: Any, unit: str) -> str:
-    """A field's value with its unit; bytes with a prefix, areas in square micrometres."""
+    """A field's value with its unit; bytes with a prefix."""
     if isinstance(value, int | float) and unit.startswith("byte"):
         return si(value, f"B{unit.removeprefix('byte')}", 4)
-    if isinstance(value, int | float) and unit.startswith("m^2"):
-        return _micro_area(value) + unit.removeprefix("m^2")
     return quantity(value, unit)
-
-
-def _micro_area(area_m2: float) -> str:
-    value = area_m2 * 1e12
-    return f"{value:,.0f} µm²" if value >= 100 else f"{value:.3g} µm²"
 
 
 def references_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> dict[str, Any]:

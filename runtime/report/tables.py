@@ -29,6 +29,12 @@ def micro(text: str) -> str:
     return re.sub(r"(?<=\d )u(?=[A-Za-z])", "µ", text)
 
 
+def micro_area(area_m2: float) -> str:
+    """An area in square micrometres: footprints of parts."""
+    value = area_m2 * 1e12
+    return f"{value:,.0f} µm²" if value >= 100 else f"{value:.3g} µm²"
+
+
 def percent(part: float, whole: float) -> str:
     """Share of a whole, ``-`` where there is no whole."""
     return f"{100 * part / whole:.1f} %" if whole else "-"

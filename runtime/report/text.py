@@ -16,7 +16,7 @@ from ..scheduling.latency import latency, peak_ops_per_s
 from ..scheduling.schedule import Schedule
 from ..targets.schema import Target
 from . import references
-from .tables import Column, Table, percent, si
+from .tables import Column, Table, micro_area, percent, si
 
 
 def report(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> str:
@@ -198,8 +198,7 @@ def quantity(value: float, unit: str) -> str:
     if unit == "1":
         return f"{value:g}"
     if unit.startswith("m^2"):
-        small = value < 1e-9
-        return f"{value * (1e12 if small else 1e6):.4g} {'um' if small else 'mm'}{unit[1:]}"
+        return micro_area(value) + unit.removeprefix("m^2")
     # Prefixes suit quantities that start with a unit, not decibels, bits or counts.
     prefixed = unit in _PREFIXED or unit.startswith("J")
     return si(value, unit) if prefixed else f"{value:g} {unit}"

@@ -64,10 +64,10 @@ class Written:
         return ConfigureResponse(request.header)
 
     def stream(self, request: StreamRequest) -> None:
-        raise NotImplementedError
+        raise AssertionError("no light goes through this device")
 
     def read_out(self, header: Header) -> StreamResponse:
-        raise NotImplementedError
+        raise AssertionError("no light goes through this device")
 
 
 class Whole(SimulatorDevice):
