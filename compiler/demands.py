@@ -124,5 +124,5 @@ def tell_dynamic(body: ProgramBody) -> None:
         f"{si(host_s(body.target, 0, factors), 's')} of factorising on the host, for {si(macs, 'MACs', 3)} that the "
         f"host itself would do in {si(host_s(body.target, macs, 0), 's')}.",
         LightloomWarning,
-        stacklevel=4,
+        stacklevel=5,
     )

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
+from ..runtime.ambient import plain_torch
 from ..runtime.calibrate import calibrate
 from ..runtime.errors import CompileError, complaint
 from ..runtime.program import BankSpec, ProgramBody, TileBank
@@ -57,6 +58,7 @@ class Compilation:
     captured: Captured | None = None
 
 
+@plain_torch(gradients=True)
 def compile_model(
     model: nn.Module | ExportedProgram | ModelProto | str | os.PathLike[str] | bytes,
     example_inputs: object = None,

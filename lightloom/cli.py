@@ -132,12 +132,13 @@ def run(
         from .modelspec import read_array
         from .outputs import flatten, write_outputs
         from .program import load
+        from .runtime.inputs import positional
 
         loaded = load(program)
         arrays = [read_array(path) for path in inputs]
         with progress_bar("running") as tell:
             result = loaded.run(
-                *arrays,
+                *positional(loaded.body, arrays),
                 seed=seed,
                 ideal=ideal,
                 executor=executor,

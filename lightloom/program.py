@@ -48,12 +48,17 @@ class Program:
         """Seconds that each compiler pass took; empty for a loaded program."""
         self._runner = Runner(body, tiler=tile_weights)
 
-    def __call__(self, *inputs: Any, **named: Any) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled and copied as what was compiled; what runs keep is made anew."""
+        return type(self), (self.body, self.pass_s)
+
+    def __call__(self, /, *inputs: Any, **named: Any) -> Any:
         """Run on the simulated chip with seed 0. See :meth:`run`."""
-        return self._runner.run(arrange(self.body.inputs, inputs, named))
+        return self._runner.run(arrange(self.body, inputs, named))
 
     def run(
         self,
+        /,
         *inputs: Any,
         seed: int = 0,
         ideal: bool = False,
@@ -84,7 +89,7 @@ class Program:
         Raises:
             InputError: Wrong number, shape, dtype or values of inputs.
         """
-        tensors = arrange(self.body.inputs, inputs, named)
+        tensors = arrange(self.body, inputs, named)
         return self._runner.run(
             tensors,
             seed=seed,
@@ -120,16 +125,19 @@ class Program:
         """The schedule of one run with this many samples.
 
         Args:
-            batch: Samples of the run.
+            batch: Samples of the run; a multiple of ``body.example_batch`` where the model fixes the batch.
             dataflow: ``weight``, ``output`` or ``input`` for every layer, or ``auto``; as compiled, if not given.
             objective: ``latency``, ``energy`` or ``edp``, what ``auto`` goes by; as compiled, if not given.
             warm: The run after one like it, which finds tiles on the cores.
 
         Raises:
-            InputError: A batch below 1, an unknown dataflow or objective.
+            InputError: A batch below 1 or one that the program cannot run, an unknown dataflow or objective.
             TargetError: A dataflow that the chip's memories are too small for.
         """
-        own = self.body.plan
+        own, each = self.body.plan, self.body.example_batch
+        if self.body.batch_is_fixed and isinstance(batch, int) and batch % each:
+            allowed = f"{each}, or so many runs of it: a multiple of {each}"
+            raise InputError(complaint("the batch of this program is fixed", got=batch, allowed=allowed))
         plan = Plan(own.dataflow if dataflow is None else dataflow, own.objective if objective is None else objective)
         return build_schedule(self.body, batch, plan, warm)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..runtime.seeds import seed_of
+
 
 class DigitsCNN(nn.Module):
     """Two convolutions with batch norm, one pooling, two linear layers.
@@ -20,7 +22,7 @@ class DigitsCNN(nn.Module):
     def __init__(self, channels: int = 16, seed: int = 0) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_of(seed))
             self.features = nn.Sequential(
                 nn.Conv2d(1, channels, 3, padding=1, bias=False),
                 nn.BatchNorm2d(channels),

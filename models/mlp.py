@@ -7,6 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ..runtime.seeds import seed_of
+
 
 class MLP(nn.Module):
     """Linear layers with ReLU between them.
@@ -22,7 +24,7 @@ class MLP(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (64, 96, 48, 10), seed: int = 0) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_of(seed))
             layers: list[nn.Module] = [nn.Flatten()]
             for before, after in pairwise(widths):
                 layers += [nn.Linear(before, after), nn.ReLU()]

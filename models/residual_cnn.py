@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..runtime.seeds import seed_of
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm around a shortcut (He et al., arXiv:1512.03385, figure 2).
@@ -50,7 +52,7 @@ class ResidualCNN(nn.Module):
     def __init__(self, channels: int = 16, classes: int = 10, inputs: int = 1, seed: int = 0) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed_of(seed))
             self.stem = nn.Sequential(
                 nn.Conv2d(inputs, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()
             )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..runtime.errors import InputError, LightloomError, complaint
+from ..runtime.seeds import seed_of
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -56,7 +57,9 @@ def load_digits_split(seed: int = 0, test_share: float = 0.25) -> Split:
             )
         ) from error
     images, labels = load_digits(return_X_y=True)
-    parts = train_test_split(images / 16.0, labels, test_size=test_share, random_state=seed, stratify=labels)
+    parts = train_test_split(
+        images / 16.0, labels, test_size=test_share, random_state=seed_of(seed, bits=32), stratify=labels
+    )
     train_x, test_x = (torch.tensor(part, dtype=torch.float32).reshape(-1, 1, 8, 8) for part in parts[:2])
     train_y, test_y = (torch.tensor(part, dtype=torch.int64) for part in parts[2:])
     return Split(train_x, train_y, test_x, test_y)
@@ -87,14 +90,14 @@ def train(
     if epochs < 1:
         raise InputError(complaint("Training needs epochs", got=epochs, allowed="1 or more"))
     split = split or load_digits_split(seed)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_of(seed))
     optimizer = torch.optim.Adam(model.parameters())
     count, batch = len(split.train_images), 64
     steps = epochs * -(-count // batch)
     rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=5e-3, total_steps=steps)
     history: list[Epoch] = []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_of(seed))
         for number in range(1, epochs + 1):
             model.train()
             total = 0.0

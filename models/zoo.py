@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from ..runtime.errors import LightloomError, complaint
+from ..runtime.seeds import seed_of
 from .vision import declare_operators, torchvision_network
 from .zoo_timm import FAMILIES
 from .zoo_transformers import TRANSFORMERS
@@ -83,7 +84,7 @@ def network(name: str, seed: int = 0, side: int | None = None) -> Sample:
     if library not in LIBRARIES:
         names(name)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed_of(seed))
         model, inputs = _MAKERS[library](architecture, side)
     return Sample(name, model.eval(), inputs)
 
@@ -95,7 +96,7 @@ def settle(sample: Sample, seed: int = 1, spread: float = 0.1) -> Sample:
     around the present ones with std ``spread``, variances scaled by up to ``1 +- spread``; parameters that are all zero
     are drawn with std ``spread`` / 5. The network is changed in place.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed_of(seed))
     with torch.no_grad():
         for parameter in sample.model.parameters():
             if parameter.is_floating_point() and parameter.numel() and not parameter.any():

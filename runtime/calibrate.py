@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from .bankloop import BankTables, ChipArithmetic, ColumnRecord, RangeRecorder
 from .banks import bank_mesh
 from .errors import InputError, complaint
 from .executor import Runner
-from .inputs import arrange
+from .inputs import arrange, check_inputs
 from .program import ChipStep, ProgramBody, TileBank
 from .targets.schema import Target
 
@@ -34,7 +34,8 @@ def calibrate(
 
     Args:
         body: the program.
-        data: an iterable of inputs: each a tensor, or a tuple or a dict of tensors for a program of several inputs.
+        data: an iterable of inputs: each a tensor, a tuple of arguments, or a dict of arguments by name, as a run
+            takes them; a tensor or a dict alone is one of them.
         margin: full scale over the largest value seen, at least 1.
         keep: banks whose ``input_full_scale`` stays as it is: that of the model's own quantizers.
 
@@ -43,7 +44,8 @@ def calibrate(
     """
     if not margin >= 1:
         raise InputError(complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1"))
-    batches = [_as_inputs(body, item) for item in data]
+    one_batch = isinstance(data, Tensor | np.ndarray | Mapping)
+    batches = [_as_inputs(body, item) for item in ((data,) if one_batch else data)]
     if not any(item[0].numel() for item in batches if item):
         raise InputError(
             complaint("calibration data is empty", got=f"{len(batches)} batches without a sample",
@@ -78,17 +80,8 @@ def _is_calibrated(target: Target) -> bool:
 
 
 def _as_inputs(body: ProgramBody, item: object) -> tuple[Tensor, ...]:
-    items = tuple(arrange(body.inputs, item if isinstance(item, tuple | list) else (item,), {}))
-    tensors = tuple(value for value in items if isinstance(value, Tensor))
-    if len(tensors) < len(items):
-        raise InputError(
-            complaint(
-                "calibration data holds something other than tensors",
-                got=", ".join(type(value).__name__ for value in items),
-                allowed="tensors, tuples of tensors, or dicts of tensors by the names of the inputs",
-            )
-        )
-    return tensors
+    tensors = arrange(body, item if isinstance(item, tuple | list) else (item,), {})
+    return tuple(check_inputs(body.inputs, tensors, torch.float32, body.ranges).values())
 
 
 def _observe(body: ProgramBody, batches: list[tuple[Tensor, ...]], *, static: bool) -> dict[str, _Ranges]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .ambient import plain_torch
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
 from .device import PhotonicDevice
@@ -22,10 +23,12 @@ from .program import MatrixStep, ProductStep, ProgramBody, RecurrentStep, TileBa
 from .recurrent import Recurrence, start
 from .scheduling.dealing import deal
 from .scheduling.schedule import COLUMNS, Schedule
+from .seeds import seed_of
 from .simulator import SimulatorDevice
 from .stepping.stepper import Stepper
+from .trees import structured
 from .values import Ref
-from .walk import Values, declared, reads, run_host_step, structured
+from .walk import Values, declared, reads, run_host_step
 
 EXECUTORS = ("batched", "step")
 Progress = Callable[[int, int, str], None]
@@ -83,7 +86,7 @@ class Runner:
         self._counted = lambda: counts
         return counts
 
-    @torch.no_grad()
+    @plain_torch()
     def run(
         self,
         inputs: Sequence[Tensor],
@@ -114,16 +117,16 @@ class Runner:
                 configured before it.
 
         Returns:
-            What the model returns: tensors in the tree of tuples, lists and dicts of ``body.structure``.
+            What the model returns: tensors in the tree of ``body.structure``.
 
         Raises:
-            InputError: inputs that do not fit, or values that become NaN or infinite on the way.
+            InputError: inputs that do not fit, NaN or infinity among what enters the chip, or no seed.
         """
         self._check_options(executor, dtype, ideal, observe)
-        body = self.body
+        seed, body = seed_of(seed), self.body
         named = check_inputs(body.inputs, inputs, dtype, body.ranges)
         place = inputs[0].device if inputs and executor == "batched" else torch.device("cpu")
-        samples = batch_size(body.inputs, named)
+        samples = batch_size(body, named)
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
         values = Values(body, named, dtype, place)
         sized = costs_at(body, named, samples)
@@ -141,7 +144,7 @@ class Runner:
                 result = self._matrices(index, step, x, bias, options)
                 values[step.name] = declared(step, result, options.dtype)
             elif isinstance(step, ProductStep):
-                left, right = product_inputs(step, values)
+                left, right = product_inputs(body, step, values)
                 result = self._matrices.product(index, step, left, right, options)
                 values[step.name] = declared(step, result, options.dtype)
             elif isinstance(step, RecurrentStep):
@@ -186,6 +189,9 @@ class Runner:
         def fetch(step: MatrixStep, values: Values) -> Tensor:
             return matrix_input(body, step, values)
 
+        def operands(step: ProductStep, values: Values) -> tuple[Tensor, Tensor]:
+            return product_inputs(body, step, values)
+
         def begin(step: RecurrentStep, values: Values) -> Recurrence:
             return recurrence(body, step, values, options.dtype)
 
@@ -195,7 +201,7 @@ class Runner:
             options,
             fetch=fetch,
             begin=begin,
-            operands=product_inputs,
+            operands=operands,
             tiler=self._tiler,
             block_bytes=self._block_bytes,
             progress=progress,
@@ -222,19 +228,28 @@ class Runner:
 def matrix_input(body: ProgramBody, step: MatrixStep, values: Values) -> Tensor:
     """What a matrix step reads, checked: it fits the bank, and every element is finite."""
     x = values[step.input]
-    where = step.path or step.name
-    check_input(tuple(x.shape), step.geometry, body.banks[step.bank].spec.cols, where)
-    check_finite(x, f"values on the way into the chip became NaN or infinite (value {step.input!r})", where)
+    check_input(tuple(x.shape), step.geometry, body.banks[step.bank].spec.cols, step.path or step.name)
+    check_enters(body, step, step.input, x)
     return x
 
 
-def product_inputs(step: ProductStep, values: Values) -> tuple[Tensor, Tensor]:
+def product_inputs(body: ProgramBody, step: ProductStep, values: Values) -> tuple[Tensor, Tensor]:
     """What a product of two computed values reads, checked: every element is finite."""
     operands = (values[step.left], values[step.right])
     for name, value in zip((step.left, step.right), operands, strict=True):
+        check_enters(body, step, name, value)
+    return operands
+
+
+def check_enters(body: ProgramBody, step: MatrixStep | ProductStep, name: str, value: Tensor) -> None:
+    """Raise InputError unless a value can become light: what never enters the chip may be infinite or NaN."""
+    place = next((place for place, spec in enumerate(body.inputs) if spec.name == name), None)
+    if place is None:
         what = f"values on the way into the chip became NaN or infinite (value {name!r})"
         check_finite(value, what, step.path or step.name)
-    return operands
+    else:
+        where = f"input {name!r}, position {place}, on its way into {step.path or step.name}"
+        check_finite(value, "input holds NaN or infinity", where)
 
 
 def recurrence(body: ProgramBody, step: RecurrentStep, values: Values, dtype: torch.dtype) -> Recurrence:
@@ -243,8 +258,13 @@ def recurrence(body: ProgramBody, step: RecurrentStep, values: Values, dtype: to
 
 
 def collect_outputs(body: ProgramBody, values: Values) -> Any:
-    """The outputs of a run in the tree that the model returned."""
+    """The outputs of a run in the tree that the model returned; none of them shows the program's own memory."""
     leaves = [values[arg.name] if isinstance(arg, Ref) else arg for arg in body.outputs]
+    own = {constant.untyped_storage().data_ptr() for constant in body.constants.values()} - {0}
+    leaves = [
+        leaf.clone() if isinstance(leaf, Tensor) and leaf.untyped_storage().data_ptr() in own else leaf
+        for leaf in leaves
+    ]
     return structured(body.structure, leaves)
 
 

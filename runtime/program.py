@@ -6,9 +6,9 @@ allow-list; matrix steps send vectors through a *bank*, the table of mesh tiles 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -256,6 +256,19 @@ class InputSpec:
     type: TensorType
 
 
+def batch_is_fixed(inputs: Iterable[Any]) -> bool:
+    """Whether no input (an :class:`InputSpec`, or what has a type like one) has a first dimension that may vary."""
+    return not any(spec.type.shape and isinstance(spec.type.shape[0], str) for spec in inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A parameter of the model: its name, and the tree (see :mod:`.trees`) in which it holds the inputs by number."""
+
+    name: str
+    tree: Mapping[str, Any]
+
+
 @dataclass(frozen=True, slots=True)
 class StepCost:
     """What one sample of the example's shape asks of a step.
@@ -275,8 +288,10 @@ class StepCost:
 class ProgramBody:
     """Everything a chip and its host need, without behaviour: what a ``.loom`` file holds.
 
-    ``output`` is a tree of tuples, lists and dicts (``structure``) whose leaves index ``outputs``.
-    ``costs`` has an entry for every step; ``example_batch`` is the batch size of the example inputs.
+    ``structure`` is a tree (:mod:`.trees`) whose leaves index ``outputs``; those of ``parameters``, in which the model
+    takes its inputs, index ``inputs``. Without parameters each input is one.
+    ``costs`` has an entry for every step; ``example_batch`` is the batch of the example inputs, and
+    of every run where the batch is fixed (1 where nothing tells how many samples a run has: see ``unit``).
     ``layer_targets`` holds the target of each bank whose layer overrides fields of the chip's.
     ``ir`` holds the IR text of every stage. ``ranges`` holds the lowest and highest value (None: no limit) of the
     symbolic sizes that have limits. ``plan`` says how the program is to be scheduled.
@@ -297,10 +312,22 @@ class ProgramBody:
     provenance: Mapping[str, object] = field(default_factory=dict[str, object])
     ranges: Mapping[str, tuple[int, int | None]] = field(default_factory=dict[str, tuple[int, int | None]])
     plan: Plan = field(default_factory=Plan)
+    parameters: tuple[Parameter, ...] = ()
 
     def target_for(self, bank: str) -> Target:
         """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""
         return self.layer_targets.get(bank, self.target)
+
+    @property
+    def batch_is_fixed(self) -> bool:
+        """Whether every run has ``example_batch`` samples."""
+        return batch_is_fixed(self.inputs)
+
+    @property
+    def unit(self) -> str:
+        """What costs, times and prices count: a ``sample``, or a ``run`` where its samples cannot be told."""
+        first = self.inputs[0].type.shape[:1] if self.inputs else ()
+        return "run" if self.batch_is_fixed and self.example_batch == 1 and first not in ((), (1,)) else "sample"
 
     @property
     def matrix_steps(self) -> tuple[MatrixStep, ...]:

@@ -26,6 +26,7 @@ from .errors import DeviceError, complaint
 from .meshes import tile_mesh
 from .optics.noise import counter_keys, normal_pairs, stream_key
 from .protocol import Session
+from .seeds import seed_of
 from .sessions.updates import updated
 from .slicing.cpu import tile_matrices
 from .targets.schema import Target
@@ -66,7 +67,7 @@ class SimulatorDevice:
         layer_targets: Mapping[str, Target] | None = None,
     ) -> None:
         self.target = target
-        self.seed = seed
+        self.seed = seed_of(seed)
         self.ideal = ideal
         self.dtype = dtype
         self._layer_targets = dict(layer_targets or {})

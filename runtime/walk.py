@@ -103,22 +103,6 @@ def declared(step: MatrixStep | ProductStep, result: Tensor, run_dtype: torch.dt
     return result if dtype == torch.float32 and run_dtype == torch.float64 else result.to(dtype)
 
 
-def structured(structure: object, leaves: list[Any]) -> Any:
-    """Put outputs into the tree of tuples, lists and dicts that the model returned."""
-    match structure:
-        case {"leaf": int(index)} if 0 <= index < len(leaves):
-            return leaves[index]
-        case {"tuple": list() | tuple() as items}:
-            return tuple(structured(item, leaves) for item in items)
-        case {"list": list() | tuple() as items}:
-            return [structured(item, leaves) for item in items]
-        case {"dict": dict() as items}:
-            return {key: structured(item, leaves) for key, item in items.items()}
-        case {"none": _}:
-            return None
-    raise VerifyError(complaint("unknown output structure", got=repr(structure), allowed="leaf, tuple, list, dict"))
-
-
 def _place(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, Tensor) else value
 

@@ -81,7 +81,7 @@ def capture(
     graph = graph_of(*program, name, Wanted(example.leaves))
     notes = (*uncached, *fixed)
     for note in fixed:
-        warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=4)
+        warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=6)
     return Captured(graph, example.batch, method, notes)
 
 

@@ -6,6 +6,7 @@ hold constants (None, numbers, text) that are compiled into the program.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -102,10 +103,20 @@ class Example:
             return pytree.tree_map(lambda x: next(pairs) if isinstance(x, Tensor) else x, tree)
 
         def shapes(tree: Any) -> Any:
-            return pytree.tree_map(lambda x: next(auto) if isinstance(x, Tensor) else None, tree)
+            # torch.export wants the sizes of a dataclass as a list
+            return pytree.tree_map(lambda x: next(auto) if isinstance(x, Tensor) else listed(x), tree, is_leaf=_record)
+
+        def listed(value: Any) -> Any:
+            if not _record(value):
+                return None
+            return [shapes(item) for item in pytree.SUPPORTED_NODES[type(value)].flatten_fn(value)[0]]
 
         args, kwargs = tensors(self.args), tensors(dict(self.kwargs))
         return args, kwargs, shapes(self.args), shapes(dict(self.kwargs))
+
+
+def _record(value: Any) -> bool:
+    return dataclasses.is_dataclass(value) and type(value) in pytree.SUPPORTED_NODES
 
 
 def _arguments(inputs: object) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -203,12 +214,17 @@ def _leaves(where: str, value: Any, wanted: Any) -> list[Leaf]:
         return [leaf for place, (item, spec) in pairs for leaf in _leaves(f"{where}[{place}]", item, spec)]
     if value is None or isinstance(value, bool | int | float | str):
         return []
+    if _record(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        specs = wanted if isinstance(wanted, Mapping) else {}
+        return [leaf for key, item in fields.items() for leaf in _leaves(f"{where}.{key}", item, specs.get(key))]
     raise InputError(
         complaint(
             "an example input is not a tensor",
             where=where,
             got=type(value).__name__,
-            allowed="tensors; tuples, lists and dicts of them; and None, numbers and text, which become constants",
+            allowed="tensors; tuples, lists, dicts and registered dataclasses of them; and None, numbers and text, "
+            "which become constants",
         )
     )
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 import re
-from collections import namedtuple
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sympy
@@ -25,10 +24,13 @@ from ...runtime.values import (
     TupleType,
     ValueType,
     dtype_name,
+    references,
 )
 from ..ir import Graph, Node, Origin, Value
+from ..ir.identity import Identity, identity
 from .example import Leaf
 from .recurrent_ops import NAMES
+from .structure import outputs_of, parameters_of
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
 _CHECKS = re.compile(r"aten\.(_assert|sym_constrain|_assert_scalar|_assert_tensor_metadata|_assert_async)")
@@ -95,11 +97,12 @@ class _Translation:
             nodes,
             outputs,
             store=store,
-            structure=self._structure(),
+            structure=outputs_of(self.program),
+            parameters=parameters_of(self.program),
             sizes=dict(self.sizes),
             ranges=self._ranges(),
         )
-        return graph.with_nodes(nodes)
+        return replace(graph.with_nodes(nodes), samples=_fixed_samples(graph))
 
     def _refuse_mutation(self) -> None:
         mutated = [
@@ -127,7 +130,7 @@ class _Translation:
         nodes = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
         inputs: list[Value] = []
         store: dict[str, torch.Tensor] = {}
-        shared: dict[tuple[object, ...], str] = {}
+        shared: dict[Identity, str] = {}
         for spec in self.program.graph_signature.input_specs:
             node = nodes.get(getattr(spec.arg, "name", ""))
             if spec.kind is InputKind.USER_INPUT:
@@ -150,17 +153,13 @@ class _Translation:
             elif spec.kind in _CONSTANT_KINDS and node is not None:
                 target = str(spec.target)
                 tensor = self._constant(target)
-                key = (
-                    tensor.data_ptr(),
-                    tuple(tensor.shape),
-                    tensor.stride(),
-                    tensor.dtype,
-                    tensor.numel() and 1,
-                )
-                if tensor.numel() and key in shared:
+                key = identity(tensor)
+                if key is not None and key in shared:
                     self.names[node.name] = shared[key]
                     continue
-                self.names[node.name] = shared[key] = self._unique(target)
+                name = self.names[node.name] = self._unique(target)
+                if key is not None:
+                    shared[key] = name
                 store[target] = tensor
         constants = tuple(Value(name, self._tensor_type(tensor)) for name, tensor in store.items())
         return tuple(inputs), constants, store
@@ -293,45 +292,17 @@ class _Translation:
 
         return _SYMBOL.sub(renumber, text)
 
-    def _structure(self) -> object:
-        spec = self.program.call_spec.out_spec
-        if spec is None:
-            raise CaptureError(complaint("the exported program does not tell the structure of its outputs"))
-        leaves = iter(range(spec.num_leaves))
-        return _tree(spec, leaves)
 
-
-def _tree(spec: object, leaves: object) -> object:
-    """The output structure as nested single-key dicts; leaves count the flat outputs."""
-    if spec.num_children == 0 and spec.type is None:  # type: ignore[attr-defined]
-        return {"leaf": next(leaves)}  # type: ignore[call-overload]
-    children = [_tree(child, leaves) for child in spec.children()]  # type: ignore[attr-defined]
-    kind, context = spec.type, spec.context  # type: ignore[attr-defined]
-    if kind is tuple:
-        return {"tuple": children}
-    if kind is list:
-        return {"list": children}
-    if kind is namedtuple or (isinstance(kind, type) and issubclass(kind, tuple)):
-        return {"tuple": children}  # a named tuple: a program does not know its class
-    keys = _keys(context, len(children))
-    if isinstance(kind, type) and keys is not None:
-        return {"dict": dict(zip(keys, children, strict=True))}
-    raise CaptureError(
-        complaint(
-            "the model returns a container that a program cannot rebuild",
-            got=getattr(kind, "__name__", str(kind)),
-            allowed="tensors in tuples, lists, dicts and registered dataclasses",
-            next_step="wrap the model in a module that returns one of these",
-        )
-    )
-
-
-def _keys(context: object, count: int) -> list[str] | None:
-    """The field names of a dict or dataclass: a list of texts, somewhere in what pytree keeps of it."""
-    if isinstance(context, list) and len(context) == count and all(isinstance(key, str | int) for key in context):
-        return [str(key) for key in context]
-    inner = context if isinstance(context, tuple | list) else ()
-    return next((keys for item in inner if (keys := _keys(item, count)) is not None), None)
+def _fixed_samples(graph: Graph) -> int:
+    """The batch of a graph that fixes it: what the first input and all outputs have as their first size; else 1."""
+    if not graph.inputs or any(value.type.shape and isinstance(value.type.shape[0], str) for value in graph.inputs):
+        return 1
+    types = graph.types()
+    results = [types.get(name) for name in references(graph.outputs)]
+    kinds = (graph.inputs[0].type, *results)
+    found = {kind.shape[0] if isinstance(kind, TensorType) and kind.shape else 1 for kind in kinds}
+    only = found.pop()
+    return only if not found and isinstance(only, int) and only > 0 else 1
 
 
 def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from ...runtime.program import BankSpec, TileBank
+from ...runtime.program import BankSpec, Parameter, TileBank
 from ...runtime.values import Arg, TensorType, ValueType, references
 
 STAGES = ("nn", "mvm", "tile")
@@ -106,10 +106,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model at one stage. ``structure`` rebuilds the user's output from the flat ``outputs``.
+    """A model at one stage. ``structure`` rebuilds the user's output from the flat ``outputs``,
+    ``parameters`` take the user's inputs apart.
 
     ``sizes`` holds the value that each symbolic size had in the example; costs count with it. ``ranges`` holds the
-    lowest and highest value (None: no limit) of each symbolic size that has limits.
+    lowest and highest value (None: no limit) of each symbolic size that has limits. ``samples`` is how many
+    samples the sizes of the graph hold: 1 where the batch is symbolic, or where nothing tells how many there are.
     """
 
     stage: str
@@ -121,6 +123,8 @@ class Graph:
     matrices: tuple[Matrix, ...] = ()
     banks: tuple[Bank, ...] = ()
     structure: object = field(default=None, compare=False, repr=False)
+    parameters: tuple[Parameter, ...] = field(default=(), compare=False, repr=False)
+    samples: int = field(default=1, compare=False, repr=False)
     store: Mapping[str, torch.Tensor] = field(default_factory=dict[str, torch.Tensor], compare=False, repr=False)
     tables: Mapping[str, TileBank] = field(default_factory=dict[str, TileBank], compare=False, repr=False)
     sizes: Mapping[str, int] = field(default_factory=dict[str, int], compare=False, repr=False)

@@ -9,21 +9,7 @@ import torch
 
 from ...runtime.values import Ref, TensorType, dtype_name
 from ..ir import Graph, Node, Value
-
-Identity = tuple[object, ...]
-
-
-def identity(tensor: torch.Tensor) -> Identity | None:
-    """What two tensors share if and only if they are the same view of the same memory; None without elements."""
-    if not tensor.numel():
-        return None
-    stride = tuple(step if size > 1 else 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.device, tensor.dtype, tensor.data_ptr(), tuple(tensor.shape), stride
-
-
-def same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether two tensors lie in one storage, as a weight and its transpose do."""
-    return one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr() and one.numel() > 0
+from ..ir.identity import Identity, identity
 
 
 class Constants:

@@ -21,11 +21,13 @@ from ...runtime.program import (
     Step,
     StepCost,
     TileBank,
+    batch_is_fixed,
 )
 from ...runtime.scheduling.plan import Plan
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, TupleType, references
-from ..ir import Graph, Node
+from ..ir import LL_OPS, Graph, Node
+from ..ir.identity import Owned
 from .costs import Sizes, elements, gate_elements, is_view, loop_vectors, macs, sample_sizes
 from .input_ranges import bank_ranges
 
@@ -53,19 +55,20 @@ def emit(
     """
     steps = tuple(_step(node) for node in graph.nodes)
     sizes = sample_sizes(graph)
+    owned = Owned()  # a program is what was compiled, whatever becomes of the model's tensors
     read = {name for node in graph.nodes for name in node.reads} | set(references(graph.outputs))
     return ProgramBody(
         name=graph.name,
         target=target,
         inputs=tuple(InputSpec(value.name, value.type) for value in graph.inputs),
-        constants={name: graph.store[name] for name in graph.store if name in read},
+        constants={name: owned.copy(graph.store[name]) for name in graph.store if name in read},
         steps=steps,
         outputs=graph.outputs,
         structure=graph.structure,
+        parameters=graph.parameters,
         banks=_with_ranges(graph, target, layer_targets),
         costs={node.name: _cost(node, graph, sizes) for node in graph.nodes},
-        # a model that fixes its sizes is one sample however large: its costs already cover the whole input
-        example_batch=example_batch if any(not value.type.static for value in graph.inputs) else 1,
+        example_batch=graph.samples if batch_is_fixed(graph.inputs) else example_batch,
         layer_targets=dict(layer_targets),
         ir=dict(ir),
         provenance=dict(provenance),
@@ -148,6 +151,15 @@ def _geometry(node: Node) -> Geometry:
 
 
 def _cost(node: Node, graph: Graph, sizes: Sizes) -> StepCost:
+    """What one sample asks for; of a batch that is fixed, its share. Host ops that all samples share are rounded up."""
+    whole = _whole_cost(node, graph, sizes)
+    if node.op in LL_OPS["mvm"] and (whole.macs % graph.samples or whole.vectors % graph.samples):
+        raise VerifyError(f"%{node.name}: {whole.vectors} vectors do not share out among {graph.samples} samples.")
+    elements = whole.elements if node.op == "ll.product" else -(-whole.elements // graph.samples)
+    return StepCost(-(-whole.macs // graph.samples), whole.vectors // graph.samples, elements)
+
+
+def _whole_cost(node: Node, graph: Graph, sizes: Sizes) -> StepCost:
     outputs = 0 if is_view(node.op) else elements(node.type, sizes)
     if node.op == "ll.recurrence":
         return StepCost(macs(node, graph), loop_vectors(node, sizes), gate_elements(node, graph))

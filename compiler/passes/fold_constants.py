@@ -13,7 +13,8 @@ from ...runtime.quantized import DEQUANTIZE
 from ...runtime.targets import Target
 from ...runtime.values import TensorType, TupleType, ValueType, rename
 from ..ir import Graph, Node
-from .constants import Constants, same_memory
+from ..ir.identity import same_memory
+from .constants import Constants
 
 _SMALL = 1 << 16
 """Elements that a constant may have although it is computed from fewer."""

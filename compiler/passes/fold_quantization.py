@@ -12,8 +12,9 @@ from ...runtime.quantized import DEQUANTIZE
 from ...runtime.targets import Target
 from ...runtime.values import Ref, TensorType, Token, ValueType, rename
 from ..ir import Graph, Node
+from ..ir.identity import same_memory
 from .base import Options, matches
-from .constants import Constants, same_memory
+from .constants import Constants
 from .costs import MAC_OPS
 
 _OUT_DTYPE = {

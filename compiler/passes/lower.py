@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ...runtime.errors import VerifyError
 from ...runtime.targets import Target
-from ...runtime.values import Arg, Ref, TensorType, ValueType
+from ...runtime.values import Arg, Ref, TensorType, TupleType, ValueType
 from ..ir import Graph, Matrix, Node
 from .base import Options, matches
 from .constants import Constants
@@ -37,6 +37,7 @@ class Lower:
         constants = Constants(graph)
         nodes: list[Node] = []
         types = graph.types()
+        graph = replace(graph, samples=_samples(graph))
         for node in graph.nodes:
             if node.placement is None or node.placement.where != "photonic":
                 nodes.extend(_host(node, types))
@@ -108,13 +109,27 @@ def _linear(node: Node, constants: Constants, matrices: _Matrices) -> Node:
     return replace(node, op="ll.mvm", args=(x, bias), kwargs=attributes, origin=node.origin.via("lower"))
 
 
+def _samples(graph: Graph) -> int:
+    """Samples of a run whose batch is fixed; 1 where the vectors of a layer on the chip do not share out among them."""
+    sizes = sample_sizes(graph)
+    for node in graph.nodes:
+        if node.placement is not None and node.placement.where == "photonic":
+            kind = node.type.items[0] if isinstance(node.type, TupleType) else node.type
+            *lead, _ = shape(kind, sizes)
+            if node.op in ("ll.conv2d", "ll.convolution", "ll.product"):
+                lead = lead[:1] if node.op != "ll.product" else lead[:-1]
+            if prod(lead) % graph.samples:
+                return 1
+    return graph.samples
+
+
 def _product(node: Node, types: dict[str, ValueType], graph: Graph, matrices: _Matrices) -> Node:
     _, right = node.args
     kind = types[right.name] if isinstance(right, Ref) else None
     if not isinstance(right, Ref) or not isinstance(kind, TensorType):
         raise VerifyError(f"%{node.name}: an ll.product multiplies two tensors, got {right}.")
     *lead, cols, rows = shape(kind, sample_sizes(graph))
-    matrix = matrices.declare_dynamic(node, right.name, prod(lead), rows, cols)
+    matrix = matrices.declare_dynamic(node, right.name, prod(lead) // graph.samples, rows, cols)
     return replace(node, kwargs=(("matrix", matrix.name),), origin=node.origin.via("lower"))
 
 

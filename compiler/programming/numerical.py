@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...runtime.errors import CompileError, complaint
 from ...runtime.meshes import Mesh
+from ...runtime.seeds import seed_of
 from .descent import levenberg_marquardt, limited_memory
 from .settings import PhaseSettings
 from .unitary import check_unitary
@@ -100,7 +101,7 @@ def program_numerically(
                 got=f"restarts={restarts}, iterations={iterations}, tolerance={tolerance}",
             )
         )
-    goal = _EXACT if tolerance is None else tolerance
+    goal, seed = _EXACT if tolerance is None else tolerance, seed_of(seed)
     with _shown(progress) as show:
         settings = _search(mesh, torch.from_numpy(stack.astype(np.complex128)), goal, restarts, iterations, seed, show)
     if tolerance is not None:

@@ -39,6 +39,7 @@ from ..runtime.errors import InputError, complaint
 from ..runtime.scheduling.plan import DATAFLOWS, OBJECTIVES
 from ..runtime.targets.edit import field_names
 from ..runtime.targets.faults import close_names
+from ..runtime.targets.part import Seed
 
 METRIC_NAMES = (
     "latency_s",
@@ -101,7 +102,7 @@ class Accuracy(_Checked):
 
     inputs: Path
     labels: Path
-    seed: int = 0
+    seed: Seed = 0
 
 
 class SweepSpec(_Checked):
@@ -113,7 +114,7 @@ class SweepSpec(_Checked):
     batch: int | None = Field(default=None, ge=1)
     method: Literal["grid", "random", "bayes"] = "grid"
     points: int = Field(default=100, ge=1)
-    seed: int = 0
+    seed: Seed = 0
     objectives: tuple[str, ...] = ("latency_s", "amortised_energy_j")
     fields: dict[str, tuple[Any, ...] | Range] = Field(default_factory=dict)
     options: dict[str, tuple[Any, ...]] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.errors import InputError, LightloomError, complaint
+from ...runtime.seeds import seed_of
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,11 @@ def load(name: str, seed: int = 0) -> Split:
         features, labels = DATASETS[name]()
     except OSError as error:
         raise LightloomError(complaint("The data set could not be fetched", where=name, got=error)) from error
-    rest_x, test_x, rest_y, test_y = halves(features, labels, test_size=0.2, random_state=seed, stratify=labels)
+    rest_x, test_x, rest_y, test_y = halves(
+        features, labels, test_size=0.2, random_state=seed_of(seed, bits=32), stratify=labels
+    )
     train_x, validation_x, train_y, validation_y = halves(
-        rest_x, rest_y, test_size=0.125, random_state=seed, stratify=rest_y
+        rest_x, rest_y, test_size=0.125, random_state=seed_of(seed, bits=32), stratify=rest_y
     )
     low, high = train_x.min(axis=0), train_x.max(axis=0)
     if name != "iris":

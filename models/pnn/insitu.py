@@ -26,6 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from ...runtime.errors import InputError, complaint
 from ...runtime.meshes import Mesh
+from ...runtime.seeds import seed_of
 from ...runtime.slicing import Imperfections, propagate
 from ...runtime.slicing.cells import cell_matrices
 
@@ -46,6 +47,7 @@ class InSitu:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", seed_of(self.seed))
         if not 0 <= self.measurement_noise < math.inf:
             raise InputError(
                 complaint(

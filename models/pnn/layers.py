@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError, complaint
+from ...runtime.seeds import seed_of
 from .mesh import Mesh
 
 
@@ -103,7 +104,7 @@ class MeshLinear(nn.Module):
         self.in_features, self.out_features = in_features, out_features
         ports = max(in_features, out_features)
         options = {"haar": topology in ("clements", "clements_bell", "reck"), **options}
-        second = None if seed is None else seed + 1
+        second = None if seed is None else seed_of(seed, bits=63) + 1
         self.right = Mesh(ports, topology, seed=seed, **options)
         self.attenuators = Attenuators(ports)
         self.left = Mesh(ports, topology, seed=second, **options)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...runtime.errors import InputError, complaint
 from ...runtime.meshes import mesh
+from ...runtime.seeds import seed_of
 from ...runtime.slicing import Imperfections, propagate
 from .haar import haar_phases, uniform_phases
 from .insitu import InSitu, MeasuredMesh
@@ -52,7 +53,7 @@ class Mesh(nn.Module):
         self.imperfections = imperfections or Imperfections()
         self.in_situ = in_situ
         self.engine = engine
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        generator = None if seed is None else torch.Generator().manual_seed(seed_of(seed))
         draw = haar_phases if haar else uniform_phases
         self.phases = nn.Parameter(draw(self.layout, generator).to(dtype))
         self.noise = torch.Generator()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...runtime.errors import InputError, complaint
+from ...runtime.seeds import seed_of
 from .layers import Bias, Diagonal, Photodetector
 from .mesh import Mesh
 
@@ -49,7 +50,7 @@ class MeshNetwork(nn.Module):
         self.ports, self.classes, self.input_gain = ports, classes, input_gain
         self.first = Mesh(ports, topology, seed=seed, **options)
         self.diagonal = Diagonal(ports) if diagonal else nn.Identity()
-        self.second = Mesh(ports, topology, seed=None if seed is None else seed + 1, **options)
+        self.second = Mesh(ports, topology, seed=None if seed is None else seed_of(seed, bits=63) + 1, **options)
         self.detector = Photodetector()
         self.bias = Bias(classes) if bias else nn.Identity()
 

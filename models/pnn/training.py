@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...runtime.errors import InputError, complaint
+from ...runtime.seeds import seed_of
 from ...runtime.threads import kernels_first
 from . import checkpoint as checkpoints
 from .data import Split
@@ -49,6 +50,7 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", seed_of(self.seed))
         if self.optimizer not in OPTIMIZERS:
             raise InputError(
                 complaint("Unknown optimizer", where="optimizer", got=self.optimizer, allowed=", ".join(OPTIMIZERS))

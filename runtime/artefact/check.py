@@ -14,7 +14,8 @@ from ..program import Conv2dGeometry, HostStep, MatrixStep, ProductStep, Program
 from ..values import DTYPES, Arg, references
 from .check_bank import check_bank
 from .check_recurrent import check_recurrent
-from .codec import MAX_DEPTH, fault, shorten
+from .check_tree import check_structures
+from .codec import fault, shorten
 
 MAX_NAME = 512
 
@@ -59,9 +60,7 @@ def check_body(body: ProgramBody, *, where: str) -> None:
             _check_matrix_step(step, body, known, place)
         known.add(step.name)
     _check_refs(body.outputs, known, f"{where}, outputs")
-    leaves = _leaves(body.structure, f"{where}, structure")
-    if any(leaf not in range(len(body.outputs)) for leaf in leaves):
-        raise fault("The output structure names a missing output", where, leaves, f"0 to {len(body.outputs) - 1}")
+    check_structures(body, where)
     names = {step.name for step in body.steps}
     if set(body.costs) != names:
         odd = sorted(set(body.costs) ^ names)
@@ -136,18 +135,3 @@ def _check_product(step: ProductStep, body: ProgramBody, known: set[str], place:
     shape = step.type.shape
     if len(shape) < 2 or shape[-1] != bank.spec.rows:
         raise fault("The result does not fit the bank", place, shape, f"(..., {bank.spec.rows})")
-
-
-def _leaves(structure: object, place: str, depth: int = 0) -> list[int]:
-    """The output indices in a structure, after its form has been checked."""
-    if depth <= MAX_DEPTH and isinstance(structure, dict) and len(structure) == 1:
-        ((kind, content),) = structure.items()
-        if kind == "leaf" and type(content) is int:
-            return [content]
-        if kind == "none" and content is True:
-            return []
-        if kind in ("tuple", "list") and isinstance(content, list | tuple):
-            return [leaf for item in content for leaf in _leaves(item, place, depth + 1)]
-        if kind == "dict" and isinstance(content, dict):
-            return [leaf for item in content.values() for leaf in _leaves(item, place, depth + 1)]
-    raise fault("The output structure is not understood", place, structure)

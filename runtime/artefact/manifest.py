@@ -53,6 +53,13 @@ class InputEntry(Entry):
     type: dict[str, Any]
 
 
+class ParameterEntry(Entry):
+    """A parameter: see :class:`lightloom.runtime.program.Parameter`."""
+
+    name: Name
+    tree: dict[str, Any]
+
+
 class ConstantEntry(Entry):
     """A constant: the tensor that holds it, and its dtype (complex is stored as pairs of reals)."""
 
@@ -171,6 +178,7 @@ class Manifest(Entry):
     provenance: dict[str, Any]
     ranges: dict[Name, RangeEntry] = {}
     plan: PlanEntry = PlanEntry()
+    parameters: list[ParameterEntry] = []
     tensors: dict[str, TensorEntry]
 
 

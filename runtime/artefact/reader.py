@@ -16,6 +16,7 @@ from ..program import (
     HostStep,
     InputSpec,
     MatrixStep,
+    Parameter,
     ProductStep,
     ProgramBody,
     RecurrentStep,
@@ -104,6 +105,9 @@ def _body(manifest: Manifest, arrays: dict[str, np.ndarray], where: str) -> Prog
         provenance=decode_plain(manifest.provenance, "provenance"),
         plan=Plan(manifest.plan.dataflow, manifest.plan.objective),
         ranges={symbol: (entry.low, entry.high) for symbol, entry in manifest.ranges.items()},
+        parameters=tuple(
+            Parameter(entry.name, decode_plain(entry.tree, f"parameter {entry.name}")) for entry in manifest.parameters
+        ),
     )
 
 

@@ -136,6 +136,10 @@ def _fields(body: ProgramBody) -> tuple[dict[str, Any], list[Blob]]:
         "ir": dict(body.ir),
         "provenance": encode_plain(body.provenance, "provenance"),
         "plan": {"dataflow": body.plan.dataflow, "objective": body.plan.objective},
+        "parameters": [
+            {"name": parameter.name, "tree": encode_plain(parameter.tree, f"parameter {parameter.name}")}
+            for parameter in body.parameters
+        ],
         "ranges": {symbol: {"low": low, "high": high} for symbol, (low, high) in body.ranges.items()},
     }
     return fields, blobs

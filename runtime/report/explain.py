@@ -54,7 +54,8 @@ class LayerRow:
 class Explanation:
     """The answer to "what runs where, and why?". Prints as text; ``to_dict`` and ``to_json`` for programs.
 
-    ``notes``: what the capture could not keep as asked for, such as a batch of any size.
+    ``notes``: what the capture could not keep as asked for, such as a batch of any size. ``macs`` are those of one
+    ``unit``: a sample, or a run where its samples cannot be told.
     """
 
     program: str
@@ -64,13 +65,14 @@ class Explanation:
     ops: tuple[OpRow, ...]
     layers: tuple[LayerRow, ...]
     notes: tuple[str, ...] = ()
+    unit: str = "sample"
 
     @property
     def headline(self) -> str:
         """One line: the share of the multiply-accumulates on the chip, and the ops that the host computes."""
         share = self.photonic_macs / self.macs if self.macs else 0.0
         host = sum(op.where == "host" and op.computes for op in self.ops)
-        return f"{share:.1%} of {si(self.macs, 'MACs', 3)} per sample on the chip, {host} ops on the host"
+        return f"{share:.1%} of {si(self.macs, 'MACs', 3)} per {self.unit} on the chip, {host} ops on the host"
 
     def to_dict(self) -> dict[str, object]:
         """Plain dicts and lists."""
@@ -156,7 +158,7 @@ def explain(body: ProgramBody) -> Explanation:
         ops.append(OpRow(step.name, step.path, _op(step), where, step.reason, macs, share, computes))
     layers = tuple(_layer(body, name, steps) for name, steps in users.items())
     photonic_macs = sum(op.macs for op in ops if op.where == "chip")
-    return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers, _notes(body))
+    return Explanation(body.name, body.target.name, total, photonic_macs, tuple(ops), layers, _notes(body), body.unit)
 
 
 def _notes(body: ProgramBody) -> tuple[str, ...]:

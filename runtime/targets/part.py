@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ..errors import InputError
+from ..seeds import seed_of
 from .faults import from_pydantic, target_error
 
 if TYPE_CHECKING:
@@ -19,6 +21,16 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Bytes = Annotated[int, Field(ge=1, lt=2**62)]
 Bits = Annotated[int, Field(ge=1, le=24)] | None
 """Resolution in bits; None is a continuous, unquantized quantity."""
+
+
+def _seed(value: object) -> int:
+    try:
+        return seed_of(value)
+    except InputError as error:
+        raise ValueError(str(error)) from error
+
+
+Seed = Annotated[int, BeforeValidator(_seed)]
 
 
 class _Checked(ModelMetaclass):

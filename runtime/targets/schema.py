@@ -13,7 +13,7 @@ from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_va
 from .constraints import contradictions
 from .edit import field_names, with_changes
 from .faults import from_pydantic, target_error
-from .part import Bits, Fraction, NonNegative, Part, Positive
+from .part import Bits, Fraction, NonNegative, Part, Positive, Seed
 from .sizing import sizing
 from .surroundings import AreaSpec, LinkSpec, MemorySpec
 
@@ -56,7 +56,7 @@ class MeshSpec(Part):
     splitter_error_rad: NonNegative = 0.0  # std of each splitter's angle error around pi/4, fixed by chip_seed
     cell_loss_db: NonNegative = 0.0  # insertion loss of one MZI cell
     coupling_loss_db: NonNegative = 0.0  # fibre-to-chip and chip-to-detector, whole path
-    chip_seed: int = 0  # which chip of the wafer: seeds the static errors
+    chip_seed: Seed = 0  # which chip of the wafer: seeds the static errors
 
 
 class EncodingSpec(Part):

@@ -272,8 +272,8 @@ def test_integer_weights_are_refused() -> None:
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        ((), "wrong number of inputs; got 0"),
-        ((X, X), "wrong number of inputs; got 2"),
+        ((), "an input is missing"),
+        ((X, X), r"wrong number of inputs; got \(T, T\)"),
         ((torch.zeros(2, 1, 5, 4),), r"shape|size"),
         ((torch.zeros(5, 5),), r"rank|dimension|shape"),
         ((X.double(),), "float64"),

@@ -169,7 +169,9 @@ def test_outputs_take_the_models_structure():
     body = replace(
         body,
         outputs=(Ref("v0"), Ref("v3"), 7),
-        structure={"dict": {"a": {"list": [{"leaf": 1}, {"none": True}]}, "b": {"tuple": [{"leaf": 0}, {"leaf": 2}]}}},
+        structure={
+            "dict": [["a", {"list": [{"leaf": 1}, {"none": True}]}], ["b", {"tuple": [{"leaf": 0}, {"leaf": 2}]}]]
+        },
     )
     out = run(body, (images(2),), ideal=True)
     assert out["a"][0].shape == (2, 10)
@@ -187,7 +189,7 @@ def test_gradients_are_not_recorded():
     [
         ((), r"wrong number of inputs; got 0; allowed: 1: x torch.float32 of shape \(any \(s0\), 4, 7, 5\)"),
         ((torch.zeros(1, 4, 7, 5), torch.zeros(1)), r"wrong number of inputs; got 2"),
-        (([1.0],), r"not a torch tensor \(at input 'x', position 0\); got list"),
+        (([1.0],), r"input is not a tensor \(at input 'x', position 0\); got list"),
         ((torch.zeros(4, 7, 5),), r"wrong shape \(at input 'x', position 0\); got shape \(4, 7, 5\)"),
         ((torch.zeros(1, 4, 7, 6),), r"wrong shape"),
         ((torch.zeros(1, 4, 7, 5, dtype=torch.float64),), r"wrong dtype .*got torch.float64; allowed: torch.float32"),

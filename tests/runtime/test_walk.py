@@ -9,8 +9,9 @@ from lightloom.runtime.errors import LightloomError, VerifyError
 from lightloom.runtime.hostops import arguments
 from lightloom.runtime.layout import leading_positions, samples_back, samples_first
 from lightloom.runtime.program import InputSpec
+from lightloom.runtime.trees import structured
 from lightloom.runtime.values import Ref, TensorType, Token
-from lightloom.runtime.walk import Values, reader_counts, reads, structured
+from lightloom.runtime.walk import Values, reader_counts, reads
 
 from .bankloop.toy import make_target
 from .handmade import Layer, chain, host, small
@@ -57,7 +58,7 @@ def test_reading_ahead_is_an_error():
 
 @pytest.mark.parametrize("structure", [{"leaf": 3}, {"leaf": -1}, {"set": []}, 5, {}])
 def test_unknown_structures_are_refused(structure):
-    with pytest.raises(VerifyError, match="unknown output structure"):
+    with pytest.raises(VerifyError, match="unknown structure"):
         structured(structure, [1, 2])
 
 

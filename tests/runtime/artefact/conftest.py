@@ -150,7 +150,7 @@ def make_body() -> ProgramBody:
         constants=constants,
         steps=steps,
         outputs=(Ref("head"), Ref("top"), 3, None),
-        structure={"tuple": [{"dict": {"a": {"leaf": 0}, "b": {"list": [{"leaf": 1}]}}}, {"none": True}]},
+        structure={"tuple": [{"dict": [["a", {"leaf": 0}], ["b", {"list": [{"leaf": 1}]}]]}, {"none": True}]},
         banks={
             "conv": make_bank("conv", 3, 9, groups=2, skip=1),
             "head": make_bank("head", 5, 90, gauge=False),
