@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,8 @@ from torch.nn import functional
 from .compiler.passes.base import matches
 from .compiler.passes.place import NothingPhotonicError
 from .program import Program
-from .runtime.errors import CaptureError, CompileError, complaint
+from .runtime.errors import CaptureError, CompileError, InputError, LightloomWarning, complaint
+from .runtime.inputs import check_inputs
 
 if hasattr(torch._dynamo.config, "allow_rnn"):  # not in torch before 2.6
     torch._dynamo.config.allow_rnn = True
@@ -35,18 +37,31 @@ _TRAINABLE = (functional.batch_norm, functional.dropout, functional.dropout2d, f
 _OPTIONS = (*_COMPILE, *_RUN, "parts")
 
 
+VARIANTS = 4
+"""Programs that a graph keeps for sizes and numbers that differ from call to call; beyond it runs on the host."""
+
+
 @dataclass
 class Part:
     """One graph of a model that ``torch.compile`` cut, as it runs now.
 
-    ``program``: what the chip runs, or None for a graph without anything for a mesh, which runs as it is on the host;
-    ``compiled``: how often it was compiled (again after its weights were written to).
+    ``program``: what the chip ran last, or None for a graph that runs as it is on the host, ``reason`` says why;
+    ``compiled``: how often it was compiled (again after its weights changed, or for sizes that no program of it takes).
     """
 
     graph: fx.GraphModule
     program: Program | None = None
     compiled: int = 0
-    _versions: tuple[int, ...] = field(default=(), repr=False)
+    reason: str = ""
+    variants: list[Variant] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A program of a graph, and the numbers that were compiled into it, by position."""
+
+    program: Program
+    numbers: Mapping[int, Any]
 
 
 def backend(
@@ -64,12 +79,14 @@ def backend(
 
     Returns:
         A function of the graph's inputs that returns the tuple of its outputs, without gradients. Weights that
-        were written to since (an optimiser's step, ``load_state_dict``) are compiled again at the next call.
+        changed since are compiled again at the next call, however they were written to: each call compares them with
+        the copy that was compiled, which costs one pass over both (about 0.1 s per GB) and the memory of the copy.
+        A graph that cannot be compiled (a training step, random numbers, writes to buffers or inputs, an op that is
+        not known) runs on the host, and a :class:`.LightloomWarning` says why.
 
     Raises:
-        CompileError: An unknown option, and all that :func:`lightloom.compile` raises, but a graph with nothing to put
-            on a mesh: that one runs on the host.
-        CaptureError: The model is in training mode.
+        CompileError: An unknown option; with ``strict``, whatever keeps a graph from the chip.
+        TargetError: An unknown target or override.
     """
     options = dict(options or {})
     unknown = [*more, *(name for name in options if name not in _OPTIONS)]
@@ -103,13 +120,15 @@ def _refuse_training(graph: fx.GraphModule) -> None:
 
 @dataclass(frozen=True)
 class _Signature:
-    """Which placeholders are weights, tensors and sizes, by position; ``sizes`` say where to read a size off."""
+    """Which placeholders are weights, tensors, sizes and numbers; ``sizes`` say where to read a size off."""
 
     names: tuple[str, ...]
     weights: tuple[int, ...]
     tensors: tuple[int, ...]
     sizes: tuple[tuple[int, int, int], ...]
     """(position, which of ``tensors``, dimension)"""
+    numbers: tuple[int, ...] = ()
+    """Positions of what is neither: numbers, compiled in."""
 
     @staticmethod
     def of(graph: fx.GraphModule) -> _Signature:
@@ -119,6 +138,7 @@ class _Signature:
         weights = tuple(at for at, mark in enumerate(marks) if mark is not None)
         tensors = tuple(at for at, value in enumerate(values) if isinstance(value, Tensor) and at not in weights)
         sizes: list[tuple[int, int, int]] = []
+        numbers: list[int] = []
         for at, value in enumerate(values):
             if at in weights or at in tensors:
                 continue
@@ -132,17 +152,11 @@ class _Signature:
                 None,
             )
             if found is None:
-                raise CompileError(
-                    complaint(
-                        "an input of the graph is neither a tensor nor the size of one",
-                        where=holders[at].name,
-                        got=repr(value),
-                        next_step="pass it as a tensor, or compile the part of the model that does not need it",
-                    )
-                )
-            sizes.append((at, *found))
+                numbers.append(at)
+            else:
+                sizes.append((at, *found))
         names = tuple(_attribute(node) for node in holders)
-        return _Signature(names, weights, tensors, tuple(sizes))
+        return _Signature(names, weights, tensors, tuple(sizes), tuple(numbers))
 
 
 def _attribute(node: fx.Node) -> str:
@@ -151,15 +165,22 @@ def _attribute(node: fx.Node) -> str:
     name = source.source.name if source is not None and hasattr(source, "source") else node.name
     name = name() if callable(name) else str(name)
     parts = re.split(r"[.\[\]']+", name)
-    kept = [part for part in parts if part and part not in ("L", "G", "self", "_modules", "_parameters", "_buffers")]
+    kept = [
+        part
+        for part in parts
+        if part and part not in ("L", "G", "self", "_modules", "_parameters", "_buffers", "__dict__")
+    ]
     return ".".join(kept) or node.name
 
 
 class _Frozen(nn.Module):
     """A Dynamo graph with its weights as parameters of its own, and sizes read off its tensors."""
 
-    def __init__(self, graph: fx.GraphModule, signature: _Signature, weights: Mapping[int, Tensor]) -> None:
+    def __init__(
+        self, graph: fx.GraphModule, signature: _Signature, weights: Mapping[int, Tensor], numbers: Mapping[int, Any]
+    ) -> None:
         super().__init__()
+        self.numbers = dict(numbers)
         self.inner = [graph]  # in a list: not a child, whose name would stand in every layer path
         self.signature = signature
         self.places: dict[int, tuple[nn.Module, str]] = {}
@@ -167,7 +188,9 @@ class _Frozen(nn.Module):
             home: nn.Module = self
             *path, leaf = signature.names[at].split(".")
             for step in path:
-                if not isinstance(getattr(home, step, None), nn.Module):
+                while hasattr(home, step) and not isinstance(getattr(home, step), nn.Module):
+                    step += "_"
+                if not hasattr(home, step):
                     home.add_module(step, nn.Module())
                 home = getattr(home, step)
             while hasattr(home, leaf):
@@ -182,46 +205,95 @@ class _Frozen(nn.Module):
             values[at] = getattr(home, leaf)
         for at, tensor in zip(self.signature.tensors, tensors, strict=True):
             values[at] = tensor
+        for at, number in self.numbers.items():
+            values[at] = number
         for at, place, dim in self.signature.sizes:
             values[at] = tensors[place].shape[dim]
         return self.inner[0](*values)
 
 
 class _Runner:
-    """Runs a part: compiles it at the first call, and again when a weight has been written to."""
+    """Runs a part: compiles it at the first call, and again where weights, numbers or sizes are new."""
 
     def __init__(self, part: Part, signature: _Signature, options: Mapping[str, Any]) -> None:
         self.part = part
         self.signature = signature
         self.compile_options = {key: options[key] for key in _COMPILE if key in options}
         self.run_options = {key: options[key] for key in _RUN if key in options}
+        self.kept: dict[int, Tensor] = {}
 
     def __call__(self, *inputs: Any) -> Any:
         part, signature = self.part, self.signature
         weights = {at: inputs[at] for at in signature.weights}
         tensors = tuple(inputs[at].detach() for at in signature.tensors)
-        versions = tuple(tensor._version for tensor in weights.values())
-        if not part.compiled or versions != part._versions:
-            self._compile(weights, tensors)
-            part._versions = versions
-        if part.program is None:
-            with torch.no_grad():
-                return part.graph(*inputs)
+        if not weights or not tensors or any(0 in tensor.shape for tensor in tensors):
+            return self._on_host(inputs)  # nothing for a mesh
+        if not all(_unchanged(tensor, self.kept.get(at)) for at, tensor in weights.items()):
+            part.variants.clear()
+            part.reason = ""
+            self.kept = {at: tensor.detach().clone() for at, tensor in weights.items()}
+        if not part.reason:
+            numbers = {at: inputs[at] for at in signature.numbers}
+            part.program = self._found(numbers, tensors) or self._compile(numbers, tensors)
+        if part.reason or part.program is None:
+            part.program = None
+            return self._on_host(inputs)
         return part.program.run(*tensors, **self.run_options)
 
-    def _compile(self, weights: Mapping[int, Tensor], tensors: tuple[Tensor, ...]) -> None:
+    def _on_host(self, inputs: tuple[Any, ...]) -> Any:
+        with torch.no_grad():
+            return self.part.graph(*inputs)
+
+    def _found(self, numbers: Mapping[int, Any], tensors: tuple[Tensor, ...]) -> Program | None:
+        """The program that was compiled for these numbers and takes these sizes."""
+        for variant in self.part.variants:
+            if variant.numbers == numbers and _takes(variant.program, tensors):
+                return variant.program
+        return None
+
+    def _compile(self, numbers: Mapping[int, Any], tensors: tuple[Tensor, ...]) -> Program | None:
         from . import compile as compile_model
 
-        _refuse_training(self.part.graph)
-        self.part.compiled += 1
-        if not weights or not tensors:
-            return
-        module = _Frozen(self.part.graph, self.signature, weights)
+        part = self.part
+        if len(part.variants) == VARIANTS:
+            return self._stays(f"its sizes and numbers changed more than {VARIANTS} times")
+        part.compiled += 1
+        module = _Frozen(part.graph, self.signature, self.kept, numbers)
         paths = [name.rpartition(".")[0] for name in (self.signature.names[at] for at in self.signature.weights)]
         try:
-            self.part.program = compile_model(module, tensors, **_here(self.compile_options, paths))
+            _refuse_training(part.graph)
+            program = compile_model(module, tensors, **_here(self.compile_options, paths))
         except NothingPhotonicError:
-            self.part.program = None
+            part.reason = "nothing for a mesh"
+            return None
+        except (CaptureError, CompileError, InputError) as error:
+            if self.compile_options.get("strict"):
+                raise
+            return self._stays(str(error))
+        part.variants.append(Variant(program, dict(numbers)))
+        return program
+
+    def _stays(self, reason: str) -> None:
+        """The graph runs on the host from now on, and says so once."""
+        self.part.reason = reason
+        text = f"a graph that torch.compile cut runs on the host, not on the chip: {reason}"
+        warnings.warn(text, LightloomWarning, stacklevel=4)
+
+
+def _unchanged(tensor: Tensor, kept: Tensor | None) -> bool:
+    """Whether a weight holds what it held when it was compiled; how it was written to leaves no other sign."""
+    if kept is None or kept.shape != tensor.shape or kept.dtype != tensor.dtype or kept.device != tensor.device:
+        return False
+    return torch.equal(kept, tensor) or bool(((kept == tensor) | (kept.isnan() & tensor.isnan())).all())
+
+
+def _takes(program: Program, tensors: tuple[Tensor, ...]) -> bool:
+    """Whether a program takes inputs of these sizes."""
+    try:
+        check_inputs(program.body.inputs, tensors, torch.float32, program.body.ranges)
+    except InputError:
+        return False
+    return True
 
 
 def _here(options: Mapping[str, Any], paths: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from .bankloop import BankTables, ChipArithmetic, ColumnRecord, RangeRecorder
 from .banks import bank_mesh
-from .errors import InputError, complaint
+from .errors import InputError, LightloomWarning, complaint
 from .executor import Runner
 from .inputs import arrange, check_inputs
 from .program import ChipStep, ProgramBody, TileBank
@@ -19,6 +20,9 @@ from .targets.schema import Target
 
 MARGIN = 1.05
 """Full scale over the largest value seen: a little headroom for inputs that calibration did not hold."""
+
+TINY = 1e-4
+"""Calibration inputs that are all smaller are told: hardly any model takes such, many a mistake makes them."""
 
 
 def calibrate(
@@ -40,7 +44,7 @@ def calibrate(
         keep: banks whose ``input_full_scale`` stays as it is: that of the model's own quantizers.
 
     Raises:
-        InputError: no samples in the data, data that does not fit the program, or a margin below 1.
+        InputError: no samples in the data, nothing but zeros, data that does not fit the program, or a margin below 1.
     """
     if not margin >= 1:
         raise InputError(complaint("a margin below 1 would clip the calibration data", got=margin, allowed=">= 1"))
@@ -52,15 +56,48 @@ def calibrate(
                       allowed="an iterable with at least one sample",
                       next_step="pass a list: a generator that was already consumed is empty")
         )  # fmt: skip
+    _check_light(batches)
     static = {name for name in body.banks if _is_static(body.target_for(name)) and name not in keep}
     if static:
         ranges = _observe(body, batches, static=False)
+        _tell_dark(body, ranges, static)
         body = _replaced(body, ranges, "input_full_scale", _input_full_scale, margin, static)
     calibrated = {name for name in body.banks if _is_calibrated(body.target_for(name))}
     if calibrated:
         ranges = _observe(body, batches, static=True)
         body = _replaced(body, ranges, "adc_full_scale", _adc_full_scale, margin, calibrated)
     return body
+
+
+def _check_light(batches: list[tuple[Tensor, ...]]) -> None:
+    """Raise InputError for data that is nothing but zeros, which says nothing of the ranges; warn where it is tiny."""
+    reals = [value for batch in batches for value in batch if value.is_floating_point() and value.numel()]
+    largest = max((float(value.abs().nan_to_num(nan=1.0, posinf=1.0).max()) for value in reals), default=1.0)
+    if not largest:
+        raise InputError(
+            complaint(
+                "calibration data holds nothing but zeros: it tells no range",
+                next_step="pass inputs as the model will see them",
+            )
+        )
+    if largest < TINY:
+        text = (
+            f"the largest value of the calibration data is {largest:.3g}: whatever is larger in a run will be clipped"
+        )
+        warnings.warn(text, LightloomWarning, stacklevel=2)
+
+
+def _tell_dark(body: ProgramBody, ranges: dict[str, _Ranges], names: set[str]) -> None:
+    """Warn of layers that saw no light at all: their ranges are guesses."""
+    dark = [name for name in names if body.banks[name].spec.tiles and name in ranges and not ranges[name].inputs.any()]
+    if dark:
+        layers = [step.path or step.name for step in body.matrix_steps if step.bank in dark] or dark
+        warnings.warn(
+            f"calibration data is zero at every input of {', '.join(layers[:6])}{' and more' * (len(layers) > 6)}: "
+            "the range there is taken to be 1, and whatever is larger in a run will be clipped",
+            LightloomWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True, eq=False)

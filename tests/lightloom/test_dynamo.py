@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -105,8 +109,21 @@ def test_unknown_option_is_refused() -> None:
 
 
 @pytest.mark.parametrize("model", [Net(), nn.Sequential(nn.Linear(12, 3), nn.Dropout())], ids=["norm", "dropout"])
-def test_training_mode_is_refused(model: nn.Module) -> None:
-    fast, _ = compiled(model.train())
+def test_a_training_step_runs_on_the_host_and_says_so(model: nn.Module) -> None:
+    x = torch.randn(4, 12)
+    torch.manual_seed(7)
+    with torch.no_grad():
+        wanted = copy.deepcopy(model).train()(x)
+    fast, parts = compiled(model.train())
+    torch.manual_seed(7)
+    with pytest.warns(ll.LightloomWarning, match="training mode"):
+        got = fast(x)
+    assert torch.equal(got, wanted)
+    assert parts[0].program is None
+
+
+def test_strict_makes_it_an_error() -> None:
+    fast, _ = compiled(Net().train(), strict=True)
     with pytest.raises(ll.CaptureError, match="training mode"):
         fast(torch.randn(4, 12))
 
@@ -161,6 +178,154 @@ def test_recurrent_layers_land_on_the_chip(layer: nn.Module, features: int) -> N
 
 def test_dropout_between_recurrent_layers_is_refused_in_training() -> None:
     model = Listener(nn.LSTM(5, 7, num_layers=2, batch_first=True, dropout=0.5), 7).train()
-    fast, _ = compiled(model)
+    fast, _ = compiled(model, strict=True)
     with pytest.raises(ll.CompileError, match=r"dropout between recurrent layers.*deep\.loop"):
         fast(torch.randn(2, 4, 6))
+
+
+def _data(model: nn.Module) -> None:
+    model.first.weight.data = model.first.weight.data * -2
+
+
+def _copy(model: nn.Module) -> None:
+    model.first.weight.data.copy_(model.first.weight.data * -2)
+
+
+def _numpy(model: nn.Module) -> None:
+    array = model.first.weight.detach().numpy()
+    np.multiply(array, -2, out=array)
+
+
+def _step(model: nn.Module) -> None:
+    optimiser = torch.optim.SGD(model.parameters(), 10.0)
+    model.first.weight.grad = torch.ones_like(model.first.weight)
+    optimiser.step()
+
+
+def _state(model: nn.Module) -> None:
+    model.load_state_dict(
+        {name: value * -2 if value.ndim == 2 else value for name, value in model.state_dict().items()}
+    )
+
+
+def _buffer(model: nn.Module) -> None:
+    model.norm.running_mean.data.add_(3.0)
+
+
+def _one_element(model: nn.Module) -> None:
+    model.first.bias.data.view(-1).numpy()[3] += 1
+
+
+WRITES = [_data, _copy, _numpy, _step, _state, _buffer, _one_element]
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_weights_are_followed_however_they_are_written(write: Callable[[nn.Module], None]) -> None:
+    torch.manual_seed(2)
+    model, x = Net().eval(), torch.randn(4, 12)
+    fast, _ = compiled(model, ideal=True)
+    before = fast(x)
+    write(model)
+    after = fast(x)
+    with torch.no_grad():
+        assert torch.allclose(after, model(x), rtol=1e-4, atol=1e-5)
+    assert (after - before).abs().max() > 1e-2
+
+
+class Scaled(nn.Module):
+    """A layer, and a number that changes from call to call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(12, 12)
+        self.steps = 0
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor, factor: float = 1.0, count: int = 1) -> torch.Tensor:
+        return self.layer(x) * factor + count
+
+
+class Counts(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        self.steps += 1
+        return self.layer(x) * self.steps
+
+
+class Writes(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        self.seen += x.shape[0]
+        return self.layer(x) + self.seen
+
+
+class WritesInput(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        x.add_(1)
+        return self.layer(x)
+
+
+class Draws(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return self.layer(x) + torch.rand(12)
+
+
+class Item(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return self.layer(x) * x.sum().item()
+
+
+class Lengths(Scaled):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return self.layer(x).cumsum(0)[: x.shape[0] // 2 + 1] / x.shape[0]
+
+
+def _x(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, 12, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], list[tuple]]] = {
+    "float": (Scaled, [(_x(3), 0.5), (_x(3), 0.25), (_x(3), 2.0), (_x(3), 3.0), (_x(3), 0.5), (_x(3), 7.0)]),
+    "int": (Scaled, [(_x(3), 1.0, count) for count in (1, 2, 3, 4, 5, 6, 7)]),
+    "steps": (Counts, [(_x(3),)] * 7),
+    "buffer": (Writes, [(_x(3),)] * 3),
+    "input": (WritesInput, [(_x(3),)] * 3),
+    "random": (Draws, [(_x(3),)] * 2),
+    "item": (Item, [(_x(3),), (_x(4),)]),
+    "lengths": (Lengths, [(_x(3),), (_x(4),), (_x(9),), (_x(1),), (_x(0),), (_x(6),)]),
+    "ranks": (Scaled, [(_x(3),), (_x(3, 2),), (_x(),), (_x(2, 2, 2),)]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::lightloom.runtime.errors.LightloomWarning")
+@pytest.mark.parametrize("dynamic", [None, True])
+@pytest.mark.parametrize("case", CASES)
+def test_runs_wherever_the_eager_backend_runs(case: str, dynamic: bool | None) -> None:
+    kind, calls = CASES[case]
+    torch.manual_seed(3)
+    model = kind().eval()
+    twin = copy.deepcopy(model)
+    fast = torch.compile(model, backend="lightloom", options={"target": "mzi16", "ideal": True}, dynamic=dynamic)
+    plain = torch.compile(twin, backend="eager", dynamic=dynamic)
+    for number, call in enumerate(calls):
+        pairs = []
+        for run in (fast, plain):
+            mine = [value.clone() if isinstance(value, torch.Tensor) else value for value in call]
+            torch.manual_seed(number)
+            with torch.no_grad():
+                pairs.append((run(*mine), mine[0]))
+        (got, seen), (wanted, wanted_seen) = pairs
+        assert got.shape == wanted.shape
+        assert torch.allclose(got, wanted, rtol=1e-4, atol=1e-5)
+        assert torch.equal(seen, wanted_seen)
+    assert model.steps == twin.steps
+    assert torch.equal(model.seen, twin.seen)
+
+
+def test_marked_dimensions_share_a_program() -> None:
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 3)).eval()
+    fast, parts = compiled(model, ideal=True)
+    for batch in (5, 6, 17):
+        x = torch.randn(batch, 12)
+        torch._dynamo.mark_dynamic(x, 0)
+        assert torch.allclose(fast(x), model(x), rtol=1e-4, atol=1e-5)
+    assert sum(part.compiled for part in parts) == 1

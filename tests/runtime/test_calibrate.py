@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import lightloom as ll
 from lightloom.runtime.banks import effective_matrices
 from lightloom.runtime.calibrate import MARGIN, calibrate
-from lightloom.runtime.errors import InputError
+from lightloom.runtime.errors import InputError, LightloomWarning
 from lightloom.runtime.executor import run
 from lightloom.runtime.program import TileBank
 
@@ -124,3 +125,24 @@ def test_data_that_does_not_fit_is_refused(items, message):
 def test_margins_below_one_are_refused(margin):
     with pytest.raises(InputError, match="margin below 1"):
         calibrate(linear(make_target(4, **BOTH)), [data()], margin=margin)
+
+
+def test_zeros_tell_no_range():
+    body = small(make_target(8, **BOTH))
+    with pytest.raises(InputError, match="nothing but zeros"):
+        calibrate(body, [torch.zeros_like(images(2)), torch.zeros_like(images(3))])
+
+
+def test_tiny_data_is_told():
+    body = small(make_target(8, **BOTH))
+    with pytest.warns(LightloomWarning, match=r"largest value .* is 1e-06"):
+        calibrate(body, [torch.full_like(images(2), 1e-6)])
+
+
+def test_a_layer_that_sees_no_light_is_told():
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU(), torch.nn.Linear(4, 4))
+    with torch.no_grad():
+        model[0].bias.fill_(-100)
+    chip = ll.targets.get("mzi16").with_({"encoding.scale": "static"})
+    with pytest.warns(LightloomWarning, match="zero at every input of 2:"):
+        ll.compile(model.eval(), torch.zeros(1, 4), target=chip, calibration=torch.rand(3, 4))
