@@ -69,11 +69,11 @@ def test_keyword_inputs_by_name_and_by_position(net: Net, batch: int) -> None:
 def test_wrong_names_and_missing_inputs_are_named(net: Net) -> None:
     program = ll.compile(net, {"x": torch.zeros(2, 3, 4), "mask": torch.ones(2, 3)}, "ideal")
     x = torch.zeros(2, 3, 4)
-    with pytest.raises(ll.InputError, match=r"no input of that name; got y; allowed: x .*mask"):
+    with pytest.raises(ll.InputError, match=r"no input of that name; got y; allowed: .x: T, mask: T"):
         program.run(x, y=x)
     with pytest.raises(ll.InputError, match=r"an input is missing .*'mask'"):
         program.run(x=x)
-    with pytest.raises(ll.InputError, match="too many inputs"):
+    with pytest.raises(ll.InputError, match="given twice"):
         program.run(x, x, mask=torch.ones(2, 3))
     assert program.run(x, mask=torch.ones(2, 3), scale=None).shape == (2, 3, 4), "None stands for what was not there"
 
