@@ -13,7 +13,7 @@ from .ambient import plain_torch
 from .bankloop import ChipArithmetic
 from .batched import BatchedMatrices, RecordObserver, RunOptions
 from .device import PhotonicDevice
-from .errors import InputError, complaint
+from .errors import InputError, LightloomError, complaint
 from .geometry import check_input
 from .inputs import batch_size, check_finite, check_inputs
 from .pricing.costs_at import costs_at
@@ -121,6 +121,7 @@ class Runner:
 
         Raises:
             InputError: inputs that do not fit, NaN or infinity among what enters the chip, or no seed.
+            LightloomError: a host op fails, or the run needs more memory than there is.
         """
         self._check_options(executor, dtype, ideal, observe)
         seed, body = seed_of(seed), self.body
@@ -130,10 +131,18 @@ class Runner:
         options = RunOptions(seed, ideal, dtype, place, samples, observe)
         values = Values(body, named, dtype, place)
         sized = costs_at(body, named, samples)
-        if executor == "step":
-            self._step_by_step(sized, values, options, device, progress, warm)
-        else:
-            self._whole_banks(sized, values, options, progress)
+        try:
+            if executor == "step":
+                self._step_by_step(sized, values, options, device, progress, warm)
+            else:
+                self._whole_banks(sized, values, options, progress)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+                raise LightloomError(
+                    complaint("the run needs more memory than there is", got=str(error).splitlines()[0][:200],
+                              next_step="run fewer samples at a time")
+                ) from error  # fmt: skip
+            raise
         return collect_outputs(body, values)
 
     def _whole_banks(self, body: ProgramBody, values: Values, options: RunOptions, progress: Progress | None) -> None:

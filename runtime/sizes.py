@@ -84,7 +84,7 @@ def evaluate(text: str, known: Mapping[str, int]) -> int | None:
         return None
     try:
         return _value(ast.parse(text, mode="eval").body, known)
-    except (SyntaxError, ValueError, RecursionError, ZeroDivisionError, KeyError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError, ZeroDivisionError, KeyError):
         return None
 
 
@@ -107,8 +107,11 @@ def _value(node: ast.AST, known: Mapping[str, int]) -> int:
 
 def _multiple(text: str, got: int) -> int | None:
     """The nearest size at or below ``got`` that ``factor*symbol + rest`` can be, for text of that form."""
-    names = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
-    if len(names) != 1:
+    try:
+        names = {node.id for node in ast.walk(ast.parse(text, mode="eval")) if isinstance(node, ast.Name)}
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if len(text) > _MAX_TEXT or len(names) != 1:
         return None
     (name,) = names
     values = [evaluate(text, {name: value}) for value in (0, 1, 2)]

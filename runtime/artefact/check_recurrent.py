@@ -39,13 +39,13 @@ def check_recurrent(step: RecurrentStep, body: ProgramBody, known: set[str], pla
         bias = body.constants.get(step.bias)
         if bias is None or tuple(bias.shape) != (hidden.rows,):
             raise fault("The bias does not fit the bank", place, step.bias, f"({hidden.rows},)")
-    _check_types(step, hidden.cols, units, place)
     cost = body.costs.get(step.name)
+    _check_types(step, hidden.cols, units, body.example_batch * cost.vectors if cost else 0, place)
     if cost is not None and cost.elements != cost.vectors * units * GATE_ELEMENTS[step.kind]:
         raise fault("The cost of a recurrent step does not fit its gates", place, (cost.vectors, cost.elements))
 
 
-def _check_types(step: RecurrentStep, kept: int, units: int, place: str) -> None:
+def _check_types(step: RecurrentStep, kept: int, units: int, vectors: int, place: str) -> None:
     """The sequence (N, T, P), h (N, P) and, of an LSTM, c (N, H)."""
     ranks = [(3, kept), (2, kept), (2, units)][: 1 + len(step.states)]
     items = step.type.items
@@ -55,3 +55,6 @@ def _check_types(step: RecurrentStep, kept: int, units: int, place: str) -> None
     sequence = items[0]
     if isinstance(sequence, TensorType) and sequence.shape[1] == 0:
         raise fault("A recurrent step without a time step", place)
+    times = sequence.shape[1] if isinstance(sequence, TensorType) else 0
+    if isinstance(times, int) and times > vectors:
+        raise fault("A recurrent step has more time steps than vectors", place, times, f"at most {vectors}")

@@ -8,11 +8,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ..errors import TargetError, complaint
 from ..targets.schema import Target
 from .loss import path_loss_db, transmission
 
 ELECTRON_CHARGE_C = 1.602176634e-19
 """Charge of the electron (SI definition)."""
+
+_SMALLEST = 1e-200
+"""Squared amperes of a full-scale field, and one over the most: beyond, noise over signal is no number."""
 
 
 def photocurrent_a(power_w: float, responsivity_a_per_w: float, dark_current_a: float = 0.0) -> float:
@@ -74,6 +78,21 @@ class NoiseCoefficients:
         return math.sqrt(self.c0 + self.c1 * abs(signal) + self.c2 * signal * signal)
 
 
+def _check_light(target: Target, power_w: float) -> None:
+    """Raise TargetError unless a full-scale field makes a current that numbers can hold."""
+    detection = target.detection
+    field = detection.local_oscillator_w * power_w if detection.kind == "coherent" else power_w**2
+    if not _SMALLEST < detection.responsivity_a_per_w**2 * field < 1 / _SMALLEST:
+        raise TargetError(
+            complaint(
+                "no light that could be measured reaches the detectors",
+                where=f"target {target.name}",
+                got=f"{power_w:.3g} W at a detector of {detection.responsivity_a_per_w:.3g} A/W",
+                next_step="check detection.launch_power_w, the losses and the responsivity",
+            )
+        )
+
+
 def noise_coefficients(target: Target, depth: int) -> NoiseCoefficients:
     """Detector noise of a target whose meshes are ``depth`` windows deep, referred to the signal.
 
@@ -93,6 +112,7 @@ def noise_coefficients(target: Target, depth: int) -> NoiseCoefficients:
     responsivity, bandwidth = detection.responsivity_a_per_w, detection.bandwidth_hz
     rin = 10 ** (detection.rin_db_per_hz / 10) * bandwidth
     shot = 2 * ELECTRON_CHARGE_C * bandwidth
+    _check_light(target, power_w)
     amplifier = thermal_noise_rms_a(detection.thermal_noise_a_per_rthz, bandwidth) ** 2
     if detection.kind == "coherent":
         full_scale = 2 * responsivity * math.sqrt(detection.local_oscillator_w * power_w)
