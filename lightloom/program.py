@@ -135,7 +135,7 @@ class Program:
             TargetError: A dataflow that the chip's memories are too small for.
         """
         own, each = self.body.plan, self.body.example_batch
-        if self.body.batch_is_fixed and isinstance(batch, int) and batch % each:
+        if self.body.batch_is_fixed and each > 1 and type(batch) is int and batch % each:
             allowed = f"{each}, or so many runs of it: a multiple of {each}"
             raise InputError(complaint("the batch of this program is fixed", got=batch, allowed=allowed))
         plan = Plan(own.dataflow if dataflow is None else dataflow, own.objective if objective is None else objective)

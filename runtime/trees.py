@@ -141,8 +141,9 @@ def _fields(value: Any) -> Mapping[str, Any] | None:
     """The fields of a record, whether it is a dict, a named tuple or a dataclass."""
     if isinstance(value, Mapping):
         return value
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
+    names = getattr(value, "_fields", None)
+    if isinstance(value, tuple) and names is not None:
+        return dict(zip(names, value, strict=True))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return None

@@ -71,8 +71,9 @@ def _tree(spec: pytree.TreeSpec, leaves: Iterator[Tree], verb: str) -> Tree:
     if kind is namedtuple:
         kind = spec.context
         return _record(kind, kind._fields, children)
-    if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        return _record(kind, kind._fields, children)
+    names = getattr(kind, "_fields", None)
+    if isinstance(kind, type) and issubclass(kind, tuple) and names is not None:
+        return _record(kind, names, children)
     found = _keys(spec.context, len(children))
     if isinstance(kind, type) and found is not None:
         keys, absent = found

@@ -46,7 +46,7 @@ class MeshSpec(Part):
 
     topology: str = "clements"
     ports: int = Field(ge=1, le=4096)
-    cores: int = Field(ge=1)
+    cores: int = Field(ge=1, le=2**20)
     buffers: int = Field(default=1, ge=1, le=2)  # settings that a core holds: one is set while light uses the other
     writes: Literal["all", "changed"] = "all"  # settings that a configuration writes: all, or those whose code changes
     layers: int | None = Field(default=None, ge=1)  # windows, for the families whose depth is an option
