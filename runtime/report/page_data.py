@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..pricing.energy import EnergyReport, peak_power
+from ..pricing.ledger import IDLE
 from ..program import ProgramBody
 from ..scheduling.latency import latency, peak_ops_per_s
 from ..scheduling.schedule import EventKind, Schedule
@@ -40,6 +41,7 @@ def page_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> di
         else "",
         "chip": chip_data(body, schedule),
         "layers": _layers(body, schedule, energy),
+        "idle": _idle(energy),
         "energy": energy_data(body, energy),
         "timeline": timeline_data(body, schedule, energy),
         "area": area_data(body.target, energy),
@@ -137,6 +139,12 @@ def _layers(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -> list
             }
         )
     return found
+
+
+def _idle(energy: EnergyReport) -> dict[str, float]:
+    """What no layer has to answer for: the chip held ready between its events."""
+    joules, total = energy.run.by_row().get(IDLE, 0.0), energy.total_j
+    return {"energy_j": joules, "energy_share": joules / total if total else 0.0}
 
 
 def _copies(schedule: Schedule, step: int) -> float:

@@ -13,7 +13,7 @@ from .packing import packed
 from .profile import Curve, cores_busy, power
 
 TIMELINE_EVENTS = 40_000
-"""Events that the timeline shows one by one; beyond, neighbours of one lane, kind and step are drawn as one."""
+"""Events that the timeline shows one by one; beyond, neighbours of one lane, step and kind become one event."""
 
 PROFILE_STEPS = 1200
 """Values of each curve over time."""
@@ -38,38 +38,39 @@ def timeline_data(body: ProgramBody, schedule: Schedule, energy: EnergyReport) -
         "core": packed(events["core"], np.int32),
         "start": packed(events["start"], np.float64),
         "duration": packed(events["end"] - events["start"], np.float32),
+        "busy": packed(events["busy"], np.float32),
         "count": packed(events["count"], np.uint32),
         "tile": packed(schedule.tile if alone else np.empty(0), np.int32),
         "vectors": packed(schedule.vectors if alone else np.empty(0), np.float64),
         "first": packed(schedule.first if alone else np.empty(0), np.float64),
-        "busy": _curve(cores_busy(schedule)),
+        "cores_busy": _curve(cores_busy(schedule)),
         "power": _curve(power(schedule, energy, body.target.mesh.cores)),
         "cores": body.target.mesh.cores,
     }
 
 
 def merged(schedule: Schedule, most: int) -> dict[str, np.ndarray]:
-    """Kind, step, core, start, end and count of events, as they are, or merged with neighbours to about ``most``."""
+    """Kind, step, core, start, end, busy seconds and count of events, as they are, or merged to about ``most``.
+
+    Only neighbours of one lane, step and kind are merged, and ``busy`` is the sum of their seconds: whatever is drawn
+    from them keeps the share of time of every kind.
+    """
     kind, step, core = (getattr(schedule, name).astype(np.int64) for name in ("kind", "step", "core"))
     start, end = schedule.start_s, schedule.end_s
-    count = np.ones(len(kind), np.int64)
+    count, busy = np.ones(len(kind), np.int64), end - start
     if len(kind) > most:
-        lane = 2 * core + (kind == EventKind.CONFIGURE if schedule.buffers > 1 else 0)
-        order = np.lexsort((start, step, lane))
-        kind, step, core, start, end, lane = (column[order] for column in (kind, step, core, start, end, lane))
+        order = np.lexsort((start, kind, step, core))
+        kind, step, core, start, end, busy = (column[order] for column in (kind, step, core, start, end, busy))
         run = len(kind) // most + 1
         place = np.arange(len(kind))
-        first = (place == 0) | (np.diff(lane, prepend=-6) != 0) | (np.diff(step, prepend=-2) != 0)
+        changes = [np.diff(column, prepend=column[:1] - 1) != 0 for column in (kind, step, core)]
+        first = changes[0] | changes[1] | changes[2]
         since = place - np.maximum.accumulate(np.where(first, place, 0))
         heads = np.flatnonzero(first | (since % run == 0))
-        # of mixed kinds a merged event is what most time goes to
-        lasts = np.array(
-            [np.add.reduceat(np.where(kind == which, end - start + 1e-30, 0.0), heads) for which in EventKind]
-        )
-        end = np.maximum.reduceat(end, heads)
+        end, busy = np.maximum.reduceat(end, heads), np.add.reduceat(busy, heads)
         count = np.diff(np.append(heads, len(kind)))
-        kind, (step, core, start) = lasts.argmax(0), (column[heads] for column in (step, core, start))
-    return {"kind": kind, "step": step, "core": core, "start": start, "end": end, "count": count}
+        kind, step, core, start = (column[heads] for column in (kind, step, core, start))
+    return {"kind": kind, "step": step, "core": core, "start": start, "end": end, "busy": busy, "count": count}
 
 
 def bounds_data(schedule: Schedule) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ people with any colour vision tell apart (M. Okabe, K. Ito, Color Universal Desi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,12 +80,18 @@ def energy_by_item(figure: Figure, body: ProgramBody, schedule: Schedule, energy
     places = np.arange(len(items))
     colours = [PART_COLOURS[ITEMS[item][0]] for item in items]
     spent, setup = (np.array([found[item] for item in items]) for found in (execution, configuration))
-    axes.barh(places, spent, color=colours)
-    axes.barh(places, setup, left=spent, color=colours, hatch="////", edgecolor="white", linewidth=0)
-    for place, joules in zip(places, spent + setup, strict=True):
-        text = f" {_text(joules, 'J')}, {percent(joules, energy.total_j)}"
-        axes.text(joules, float(place), text, va="center", fontsize=9)
-    _bar_axes(axes, [f"{item}" for item in items], "J", float((spent + setup).max()) * 1.28, title)
+    whole = spent + setup
+    most = _scale(whole.tolist())
+    shrunk = np.minimum(1.0, 1.04 * most / whole)
+    axes.barh(places, spent * shrunk, color=colours)
+    axes.barh(places, setup * shrunk, left=spent * shrunk, color=colours, hatch="////", edgecolor="white", linewidth=0)
+    for place, joules in enumerate(whole.tolist()):
+        end, share = joules * shrunk[place], percent(joules, energy.total_j)
+        if shrunk[place] < 1:
+            _cut(axes, end, place, most)
+        text = f" {_text(joules, 'J')}, {'< 0.1 %' if share == '0.0 %' else share}"
+        axes.text(end, place, text, va="center", fontsize=9)
+    _bar_axes(axes, [f"{item}" for item in items], "J", most * 1.34, title)
     used = [part for part in PARTS if any(ITEMS[item][0] == part for item in items)]
     _legend(figure, [(part, PART_COLOURS[part]) for part in used])
 
@@ -161,7 +168,8 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
     figure.set_layout_engine("none")
     across, box, title = 4, 2.5, 0.5
     shares = [_used_shares(bank) for bank in banks]
-    sizes = [_fitted(share.shape, box) for share in shares]
+    largest = max(max(share.shape) for share in shares)
+    sizes = [_fitted(share.shape, box, largest) for share in shares]
     lines = [range(first, min(first + across, len(banks))) for first in range(0, len(banks), across)]
     heights = [max(sizes[place][1] for place in line) + title + 0.15 for line in lines]
     wide, high = across * (box + 0.2) + 1.1, sum(heights) + 0.2
@@ -180,7 +188,9 @@ def tile_grids(figure: Figure, body: ProgramBody, schedule: Schedule, energy: En
                 axes.hlines(np.arange(1, down) - 0.5, -0.5, across_ - 0.5, color="white", linewidth=0.5)
                 axes.vlines(np.arange(1, across_) - 0.5, -0.5, down - 0.5, color="white", linewidth=0.5)
             axes.spines[:].set(visible=True, color="#8C8C8C", linewidth=0.6)
-            text = f"{_short(spec.name, 30)}\n{spec.tiles:,} tiles, {spec.utilization:.0%} of their cells"
+            held = f"{spec.tiles:,} tiles, {spec.utilization:.0%} of their cells"
+            held = held if spec.tiles != 1 else f"1 tile, {spec.utilization:.0%} of its cells"
+            text = f"{_short(spec.name, 30)}\n{held}"
             axes.set_title(text, fontsize=8.5, loc="left")
     tall = min(2.2, high - 0.8)
     bar = figure.add_axes(((wide - 0.85) / wide, (high - 0.6 - tall) / high, 0.14 / wide, tall / high))
@@ -198,10 +208,13 @@ def _used_shares(bank: TileBank) -> np.ndarray:
     return (np.bincount(place, used_cells(bank), len(held)) / np.where(held > 0, held, np.nan)).reshape(shape)
 
 
-def _fitted(shape: tuple[int, ...], box: float) -> tuple[float, float]:
-    """Width and height within a box of a grid of square places; very long grids are drawn thicker than they are."""
+def _fitted(shape: tuple[int, ...], box: float, largest: int) -> tuple[float, float]:
+    """Width and height of a grid of square places, where the ``largest`` of all fills a box: one scale for all of them.
+
+    What would be too thin to see is drawn thicker than it is.
+    """
     down, across = shape
-    scale = box / max(down, across)
+    scale = box / largest
     return max(across * scale, box / 14), max(down * scale, box / 14)
 
 
@@ -258,11 +271,25 @@ def _stacked(
         left = left + shown[:, at]
     for place in places.tolist():
         if long[place]:
-            axes.text(left[place] - 0.03 * most, place, "//", color="white", va="center", ha="center", weight="bold")
+            _cut(axes, left[place], place, most)
         axes.text(left[place], place, f" {_text(whole[place], unit)}", va="center", fontsize=8.5)
     _bar_axes(axes, [_short(name, 34) for name, _, _ in rows], unit, most * 1.2, title)
     there = [pair for at, pair in enumerate(series) if any(row[1][at] > 0 for row in rows)]
     _legend(figure, there)
+
+
+TOWERS = 6
+"""A bar so many times longer than the next would hide it: it is cut, and all below it set the scale."""
+
+
+def _scale(values: Sequence[float]) -> float:
+    """The largest of values in descending order that does not tower over the next."""
+    return next((one for one, below in pairwise(values) if one <= TOWERS * below), values[-1])
+
+
+def _cut(axes: Axes, end: float, place: int, most: float) -> None:
+    """The mark of a bar that is longer than it is drawn."""
+    axes.text(end - 0.03 * most, place, "//", color="white", va="center", ha="center", weight="bold")
 
 
 def _bar_axes(axes: Axes, names: Sequence[str], unit: str, most: float, title: str) -> None:

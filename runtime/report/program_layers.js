@@ -50,5 +50,16 @@ for (const [key, title, , flags] of used) {
   cell.append(button); head.append(cell);
 }
 $("layers").tHead.append(head);
+/* below: what the run's energy is spent on besides the layers, host ops included, and the whole */
+const foot = (name, energy_j, energy_share) => {
+  const line = make("tr"), values = { layer: name, energy_j, energy_share };
+  for (const [key, , text, flags] of used) line.append(make("td", { class: [flags.left && "left", flags.extra && "extra"].filter(Boolean).join(" ") }, key in values ? text(values[key]) : ""));
+  $("layers").tFoot.append(line);
+};
+const spent = (rows) => rows.reduce((sum, row) => sum + row.energy_j, 0), whole_j = spent(data.layers) + data.idle.energy_j || 1;
+const host_j = spent(data.layers.filter((row) => row.where !== "chip"));
+if (host_j > 0) foot("host ops together", host_j, host_j / whole_j);
+foot("idle: held ready between events", data.idle.energy_j, data.idle.energy_share);
+foot("the run", spent(data.layers) + data.idle.energy_j, 1);
 $("layer-filter").oninput = fillLayers; $("layer-host").onchange = fillLayers;
 fillLayers();

@@ -1,8 +1,8 @@
-/* Timeline: zoom with the wheel, drag to move; only what covers a pixel is drawn */
+/* Timeline: zoom with the wheel, drag to move; events narrower than a few pixels are drawn as their shares of each pixel's time */
 const line = data.timeline;
 const T = {
   kind: unpack(line.kind, Uint8Array), step: unpack(line.step, line.step_bytes === 2 ? Uint16Array : Uint32Array), core: unpack(line.core, Int32Array),
-  start: unpack(line.start, Float64Array), duration: unpack(line.duration, Float32Array), count: unpack(line.count, Uint32Array),
+  start: unpack(line.start, Float64Array), duration: unpack(line.duration, Float32Array), busy: unpack(line.busy, Float32Array), count: unpack(line.count, Uint32Array),
   tile: unpack(line.tile, Int32Array), vectors: unpack(line.vectors, Float64Array), first: unpack(line.first, Float64Array),
 };
 const [CONFIGURE, STREAM, HOST, MOVE] = [0, 1, 2, 3];
@@ -28,7 +28,7 @@ const layerColour = (step) => `hsl(${hue(step).toFixed(1)} 52% ${(dark() ? 58 : 
 const firstAfter = (list, time) => { let low = 0, high = list.length; while (low < high) { const mid = (low + high) >> 1; if (T.start[list[mid]] + T.duration[list[mid]] < time) low = mid + 1; else high = mid; } return low; };
 
 /* curves over the lanes: cores at work, and power */
-const curves = [["cores busy", line.busy, "", line.cores, "--c2"], ["power", line.power, "W", 0, "--c1"]].map(([name, curve, unit, top, colour]) => {
+const curves = [["cores busy", line.cores_busy, "", line.cores, "--c2"], ["power", line.power, "W", 0, "--c1"]].map(([name, curve, unit, top, colour]) => {
   const edges = unpack(curve.edges, Float64Array), values = unpack(curve.values, Float32Array);
   return { name, unit, colour, edges, values, top: top || Math.max(...values, 0) || 1 };
 });
@@ -61,6 +61,22 @@ const drawLayers = (s, y, h, scale, wide) => {
   }
   s.unclip();
 };
+/* A lane in pixels: events wide enough to be drawn themselves, and of all others each colour's share of every pixel's time. */
+const WIDE = 3;
+const laneShares = (list, view, scale, wide, paint) => {
+  const long = [], shares = new Array(Math.max(0, Math.ceil(wide)));
+  for (let at = line.merged ? 0 : firstAfter(list, view.from); at < list.length && T.start[list[at]] <= view.to; at++) {
+    const i = list[at], x = (T.start[i] - view.from) * scale, end = x + T.duration[i] * scale;
+    if (end < 0) continue;
+    if (end - x >= WIDE && T.busy[i] > 0.999 * T.duration[i]) { long.push([i, x, end]); continue; }
+    const density = end > x ? (T.busy[i] * scale) / (end - x) : 0, colour = paint(i);
+    for (let pixel = Math.max(0, Math.floor(x)); pixel < Math.min(end, shares.length); pixel++) {
+      const share = (Math.min(end, pixel + 1) - Math.max(x, pixel)) * density;
+      if (share > 0) { const found = shares[pixel] || (shares[pixel] = new Map()); found.set(colour, (found.get(colour) || 0) + share); }
+    }
+  }
+  return { long, shares };
+};
 const drawTimeline = (s) => {
   const wide = s.width - laneLeft - 8, scale = wide / (view.to - view.from), kinds = kindColours(), rule = css("--rule"), byKind = $("timeline-colour").value === "kind";
   const memo = new Map(), paint = (i) => {
@@ -79,13 +95,20 @@ const drawTimeline = (s) => {
   curves.forEach((curve, i) => drawCurve(s, curve, i * strip + 4, strip - 8, scale, wide));
   s.clip(laneLeft, 0, wide, s.height - axisHeight);
   const paintLane = (list, y, h) => {
-    let edge = -1;
-    for (let at = firstAfter(list, view.from); at < list.length && T.start[list[at]] <= view.to; at++) {
-      const i = list[at], x = laneLeft + (T.start[i] - view.from) * scale, end = x + Math.max(T.duration[i] * scale, 0.6);
-      if (end <= edge) continue;
-      s.rect(Math.max(x, edge), y, end - Math.max(x, edge) - (end - x > 5 ? 0.6 : 0), h, paint(i));
-      if (end - x > 60 && h >= 14 && T.kind[i] !== CONFIGURE) { s.text(Math.max(x, laneLeft) + 4, y + h / 2, fit(line.steps[T.step[i]], Math.min(end, s.width) - Math.max(x, laneLeft) - 8, 11), marked >= 0 && T.step[i] !== marked ? quiet : css("--on"), "start", 11); }
-      edge = Math.max(end, Math.ceil(end) - 0.4);
+    const { long, shares } = laneShares(list, view, scale, wide, paint);
+    for (const [i, x, end] of long) {
+      s.rect(laneLeft + x, y, end - x - (end - x > 40 ? 0.6 : 0), h, paint(i));
+      if (end - x > 60 && h >= 14 && T.kind[i] !== CONFIGURE) { const left = Math.max(x, 0); s.text(laneLeft + left + 4, y + h / 2, fit(line.steps[T.step[i]], Math.min(end, wide) - left - 8, 11), marked >= 0 && T.step[i] !== marked ? quiet : css("--on"), "start", 11); }
+    }
+    /* stacked from the floor, the largest share first; equal neighbours in one go */
+    const stacks = shares.map((found) => found && [...found].sort((a, b) => b[1] - a[1]).map(([colour, share]) => [colour, Math.round(share * h * 4) / 4]).filter(([, tall]) => tall > 0));
+    for (let from = 0; from < stacks.length; ) {
+      const stack = stacks[from], same = JSON.stringify(stack);
+      let to = from + 1;
+      while (to < stacks.length && JSON.stringify(stacks[to]) === same) to++;
+      let floor = y + h;
+      for (const [colour, tall] of stack || []) { s.rect(laneLeft + from, floor - tall, to - from, tall, colour); floor -= tall; }
+      from = to;
     }
   };
   const gap = laneHeight > 8 ? 2 : laneHeight > 3 ? 0.5 : 0;
@@ -113,8 +136,15 @@ const eventUnder = (event) => {
   const y = event.offsetY - lanesTop, core = trackNames[Math.floor(y / laneHeight)], lower = (y % laneHeight) - 2 > (laneHeight - 4) * upperShare;
   if (y < 0 || event.offsetX <= laneLeft) return -1;
   const list = (lower && below.get(core)) || tracks.get(core), time = view.from + shareAt(event) * (view.to - view.from);
-  const i = list && list[firstAfter(list, time)];
-  return i !== undefined && T.start[i] <= time ? i : -1;
+  /* of the events within this pixel, the one that most of its time goes to */
+  const half = 0.5 * (view.to - view.from) / (plot.clientWidth - laneLeft - 8);
+  let best = -1, most = 0;
+  for (let at = line.merged ? 0 : firstAfter(list || [], time - half); list && at < list.length && T.start[list[at]] <= time + half; at++) {
+    const i = list[at], end = T.start[i] + T.duration[i], shared = Math.min(end, time + half) - Math.max(T.start[i], time - half);
+    const share = shared * (T.duration[i] > 0 ? T.busy[i] / T.duration[i] : 0);
+    if (share > most) { most = share; best = i; }
+  }
+  return best;
 };
 const curveUnder = (event) => {
   const curve = curves[Math.floor(event.offsetY / strip)], time = view.from + shareAt(event) * (view.to - view.from);

@@ -17,6 +17,9 @@ $("layer-host").click(); report.all = column(0).length;
 $("layer-filter").value = "no such layer"; $("layer-filter").dispatchEvent(new Event("input")); report.filtered = column(0).length;
 $("layer-filter").value = ""; $("layer-filter").dispatchEvent(new Event("input"));
 
+report.foot = [...$("layers").tFoot.rows].map((row) => [row.cells[0].textContent, row.cells[at("energy_share")].textContent]);
+report.shares = [...$("layers").tBodies[0].rows].map((row) => row.cells[at("energy_share")].textContent);
+
 /* the timeline: wheel, keys, buttons, colours, a click on a layer */
 const full = [view.from, view.to], box = () => plot.getBoundingClientRect();
 plot.dispatchEvent(new WheelEvent("wheel", { deltaY: -100, clientX: box().left + 300, cancelable: true }));
@@ -30,6 +33,13 @@ const lane = trackNames.indexOf(-1) >= 0 ? trackNames.indexOf(-1) : 0, first = (
 const x = first === undefined ? 0 : laneLeft + ((T.start[first] + T.duration[first] / 2 - view.from) / (view.to - view.from)) * (plot.clientWidth - laneLeft - 8);
 const press = { offsetX: Math.max(x, laneLeft + 1), offsetY: lanesTop + (lane + 0.3) * laneHeight, pointerId: 1 };
 report.described = eventUnder(press) >= 0 ? describe(eventUnder(press)) : "";
+
+/* the areas that each kind of event has in its lane, as drawn, and the shares of time they stand for */
+const painted = {}, nothing = () => {}, lanes_ = trackNames.filter((core) => core >= 0);
+drawTimeline({ width: 974, height: lanesTop + trackNames.length * laneHeight + axisHeight, clip: nothing, unclip: nothing, line: nothing, text: nothing, shape: nothing, frame: nothing,
+  rect: (x, y, w, h, fill) => { if (y >= lanesTop && y < lanesTop + lanes_.length * laneHeight) painted[fill] = (painted[fill] || 0) + w * h; } });
+const tall = laneHeight - 2 * (laneHeight > 8 ? 2 : laneHeight > 3 ? 0.5 : 0), whole__ = lanes_.length * tall * (974 - laneLeft - 8);
+report.painted = kindColours().map((colour) => (painted[colour] || 0) / whole__);
 
 /* the energy: what, how, split */
 const run = pixels("energy-tree"), bars = pixels("energy-bars");

@@ -57,7 +57,9 @@ def test_every_figure_is_written_and_the_same_again(program: ll.Program, tmp_pat
 def test_bars_are_as_long_as_the_numbers(program: ll.Program) -> None:
     energy = program.energy
     items = lengths(drawn("energy-by-item", program))
-    np.testing.assert_allclose(sorted(items), sorted(v for v in energy.run.by_item().values() if v > 0), rtol=1e-12)
+    joules = sorted((v for v in energy.run.by_item().values() if v > 0), reverse=True)
+    most = plots._scale(joules)
+    np.testing.assert_allclose(items, [min(value, 1.04 * most) for value in joules], rtol=1e-12)
     events = lengths(drawn("energy-by-event", program))
     assert sum(events) == pytest.approx(energy.total_j, rel=1e-12)
     seconds = lengths(drawn("time-by-layer", program))
@@ -139,3 +141,37 @@ def test_the_command_line_writes_page_trace_and_figures(tmp_path: Path) -> None:
     events = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))["traceEvents"]
     assert any(event["name"] == "power" for event in events)
     assert (tmp_path / "page.html").stat().st_size > 10_000
+
+
+def test_a_towering_item_leaves_the_others_to_be_seen() -> None:
+    program = programs.residual()
+    joules = sorted(program.energy.run.by_item().values(), reverse=True)
+    assert joules[0] > 100 * joules[1]
+    made = drawn("energy-by-item", program)
+    wide = made.axes[0].get_xlim()[1]
+    assert sum(length > 0.05 * wide for length in lengths(made)) >= 5
+    assert [text.get_text() for text in made.axes[0].texts].count("//") == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([5.0], 5.0), ([9.0, 5.0, 1.0], 9.0), ([90.0, 5.0, 4.0], 5.0), ([900.0, 90.0, 8.0, 1.0], 1.0)]
+)
+def test_bars_that_tower_do_not_set_the_scale(values: list[float], scale: float) -> None:
+    assert plots._scale(values) == scale
+
+
+def test_tiles_of_all_layers_have_one_size() -> None:
+    program = programs.residual()
+    made = drawn("tiles", program)
+    wide, high = made.get_size_inches()
+    grids = [axes for axes in made.axes if axes.images and axes.get_title(loc="left")]
+    sizes = []
+    for axes in grids:
+        down, across = axes.images[0].get_array().shape
+        place = axes.get_position()
+        sizes.append((place.width * wide / across, place.height * high / down))
+    thinnest = 2.5 / 14
+    largest = max(max(axes.images[0].get_array().shape) for axes in grids)
+    assert len(sizes) > 5
+    for size in (side for pair in sizes for side in pair):
+        assert size == pytest.approx(2.5 / largest) or size <= thinnest + 1e-9

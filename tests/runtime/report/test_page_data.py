@@ -83,7 +83,7 @@ def test_timeline_holds_every_event(program: ll.Program, data: dict[str, Any]) -
 def test_curves_over_time_add_up(program: ll.Program, data: dict[str, Any]) -> None:
     chip = program.schedule.kind == EventKind.STREAM
     streamed = (program.schedule.end_s - program.schedule.start_s)[chip].sum()
-    for name, whole in (("power", program.energy.total_j), ("busy", None)):
+    for name, whole in (("power", program.energy.total_j), ("cores_busy", None)):
         edges = unpack(data["timeline"][name]["edges"], "<f8")
         values = unpack(data["timeline"][name]["values"], "<f4")
         area = float(values @ np.diff(edges))

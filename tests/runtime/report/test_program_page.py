@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import lightloom as ll
+from lightloom.runtime.report import page_time
 from lightloom.runtime.report.page_data import page_data
 
 from . import programs
@@ -122,6 +123,25 @@ def test_a_browser_sorts_zooms_switches_and_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine to open the page with")
+@pytest.mark.parametrize("most", [40_000, 40], ids=["each event", "merged"])
+def test_the_timeline_paints_each_kind_by_its_share_of_the_time(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_time, "TIMELINE_EVENTS", most)
+    program = programs.residual()
+    schedule = program.schedule
+    seconds = schedule.end_s - schedule.start_s
+    lanes = set(schedule.core[schedule.core >= 0].tolist())
+    shares = [
+        seconds[(schedule.kind == kind) & (schedule.core >= 0)].sum() / (len(lanes) * schedule.makespan_s)
+        for kind in range(4)
+    ]
+    assert max(shares) > 0.5
+    assert sum(share > 0.001 for share in shares) == 2
+    assert opened(program, tmp_path)["painted"] == pytest.approx(shares, abs=0.02)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine to open the page with")
 @pytest.mark.parametrize(
     "make", [programs.tiny, programs.empty, programs.attention, programs.recurrent, programs.hostile]
 )
@@ -135,5 +155,9 @@ def test_a_browser_opens_pages_of_every_kind(make: Callable[[], ll.Program], tmp
     kinds = {type(step).__name__ for step in program.body.steps}
     assert KINDS.get(make, kinds) <= kinds
     assert report["paper"] == len(report["drawn"])
+    texts = [*report["shares"], *(share for _, share in report["foot"][:-1])]
+    if make is not programs.empty:
+        assert sum(float(text.strip("< %") or 0) for text in texts) == pytest.approx(100, abs=0.06 * len(texts))
+    assert report["foot"][-1] == ["the run", "100.0 %"]
     if make is programs.hostile:
         assert report["before"] == [programs.HOSTILE]
