@@ -8,12 +8,9 @@ print(program.explain(), program.report(), sep="\\n")
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from .runtime import targets
 from .runtime.errors import (
     ArtefactError,
     CaptureError,
@@ -25,37 +22,50 @@ from .runtime.errors import (
     TargetError,
     VerifyError,
 )
-from .runtime.scheduling.plan import Dataflow, Objective, Plan
-from .runtime.targets import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from os import PathLike
+    from typing import Literal, TextIO
+
     from onnx import ModelProto
     from torch import nn
     from torch.export import ExportedProgram
 
+    from . import devices
+    from .compiler import frontend
     from .compiler.ir import Graph
-    from .compiler.passes import Options
     from .compiler.pipeline import Progress
     from .program import Program, load
+    from .runtime import targets
+    from .runtime.scheduling.plan import Dataflow, Objective
+    from .runtime.targets import Target
 
 __version__ = "0.1.0"
 
+_ON_FIRST_USE = {
+    "Program": (".program", "Program"),
+    "Target": (".runtime.targets", "Target"),
+    "devices": (".devices", ""),
+    "frontend": (".compiler.frontend", ""),
+    "load": (".program", "load"),
+    "targets": (".runtime.targets", ""),
+}
+"""Public names whose modules bring pydantic or torch along: the module, and the name in it ("": the module itself)."""
+
 
 def __getattr__(name: str) -> Any:
-    """What brings torch with it is imported on first use, so that ``lightloom --help`` is quick."""
-    if name in ("Program", "load"):
-        from . import program
+    """Import on first use, so that importing lightloom costs next to nothing."""
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    place, attribute = _ON_FIRST_USE[name]
+    module = import_module(place, __name__)
+    globals()[name] = found = getattr(module, attribute) if attribute else module
+    return found
 
-        return getattr(program, name)
-    if name == "frontend":
-        from .compiler import frontend
 
-        return frontend
-    if name == "devices":
-        from importlib import import_module
-
-        return import_module(".devices", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def compile(
@@ -115,12 +125,22 @@ def compile(
         CompileError: Weights no mesh can hold, a glob that matches nothing, nothing for the chip, strictness.
         TargetError: An unknown preset or an impossible chip.
     """
+    from .compiler.passes import Options
     from .compiler.pipeline import compile_model
     from .program import Program
+    from .runtime import targets
+    from .runtime.scheduling.plan import Plan
 
-    options = replace(_options(exclude, overrides, strict), mesh_tolerance=mesh_tolerance, pack=pack)
-    options = replace(options, fewer_moves=fewer_moves, dynamic_matmul=dynamic_matmul)
-    options = replace(options, plan=Plan(dataflow, objective))
+    options = Options(
+        _globs(exclude),
+        dict(overrides or {}),
+        strict,
+        mesh_tolerance=mesh_tolerance,
+        pack=pack,
+        fewer_moves=fewer_moves,
+        dynamic_matmul=dynamic_matmul,
+        plan=Plan(dataflow, objective),
+    )
     result = compile_model(
         model,
         example_inputs,
@@ -144,7 +164,11 @@ def lower(
     stop_after: str,
     exclude: str | Sequence[str] = (),
     overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    strict: bool = False,
+    mesh_tolerance: float | None = 1e-8,
     pack: bool = True,
+    fewer_moves: bool = False,
+    dynamic_matmul: Literal["host", "photonic"] = "host",
     print_ir_after_all: bool | TextIO = False,
     dynamic_shapes: object = None,
 ) -> Graph:
@@ -156,9 +180,19 @@ def lower(
     Raises:
         CompileError: An unknown pass, and all that :func:`compile` raises.
     """
+    from .compiler.passes import Options
     from .compiler.pipeline import compile_model
+    from .runtime import targets
 
-    options = replace(_options(exclude, overrides, strict=False), pack=pack)
+    options = Options(
+        _globs(exclude),
+        dict(overrides or {}),
+        strict,
+        mesh_tolerance=mesh_tolerance,
+        pack=pack,
+        fewer_moves=fewer_moves,
+        dynamic_matmul=dynamic_matmul,
+    )
     result = compile_model(
         model,
         example_inputs,
@@ -171,11 +205,8 @@ def lower(
     return result.graph
 
 
-def _options(exclude: str | Sequence[str], overrides: Mapping[str, Mapping[str, Any]] | None, strict: bool) -> Options:
-    from .compiler.passes import Options
-
-    globs = (exclude,) if isinstance(exclude, str) else tuple(exclude)
-    return Options(globs, dict(overrides or {}), strict)
+def _globs(exclude: str | Sequence[str]) -> tuple[str, ...]:
+    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
 
 
 __all__ = [
@@ -192,6 +223,8 @@ __all__ = [
     "VerifyError",
     "__version__",
     "compile",
+    "devices",
+    "frontend",
     "load",
     "lower",
     "targets",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from .demo import Demo, Row
 from .runtime.report.figures import bar_chart, line_chart
 from .runtime.report.html import HtmlTable, Section, page
-from .runtime.report.tables import si
+from .runtime.report.tables import aligned, si
 from .runtime.report.text import assumptions
 from .runtime.targets import Target
 
@@ -41,15 +39,10 @@ def notes(demo: Demo) -> list[str]:
     ]
 
 
-def terminal_table(demo: Demo) -> Table:
-    """The demo's table for a terminal."""
-    exact = demo.rows[0]
-    table = Table(title=f"Digits CNN on {demo.target}", title_justify="left", header_style="bold")
-    for index, heading in enumerate(HEADER):
-        table.add_column(heading, justify="right" if index else "left", no_wrap=True)
-    for row in demo.rows:
-        table.add_row(*cells(row, exact))
-    return table
+def terminal_table(demo: Demo) -> str:
+    """The demo's table for a terminal, as wide as its numbers need."""
+    rows = [cells(row, demo.rows[0]) for row in demo.rows]
+    return f"Digits CNN on {demo.target}\n\n{aligned(HEADER, rows)}\n"
 
 
 def html_page(demo: Demo) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from .runtime.errors import CaptureError, InputError, complaint
 from .runtime.values import DTYPES
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
+
+    from .runtime.program import ProgramBody
 
 
 @dataclass(frozen=True)
@@ -122,16 +125,14 @@ def _attribute(module: Any, name: str, where: str) -> Any:
     return found
 
 
-def example_inputs(shapes: Sequence[str], files: Sequence[Path]) -> tuple[torch.Tensor, ...] | None:
-    """Example inputs of these shapes (``1,3,64,64`` or ``1,128:i64``, zeros) or from these ``.npy`` files.
+def example_inputs(shapes: Sequence[str], arrays: Sequence[torch.Tensor] = ()) -> tuple[torch.Tensor, ...] | None:
+    """Example inputs of these shapes (``1,3,64,64`` or ``1,128:i64``, zeros), or these arrays.
 
-    Returns None if both are empty. Raises InputError for both at once, and what :func:`read_array` raises.
+    Returns None if both are empty. Raises InputError for both at once, and for what is no shape.
     """
-    if shapes and files:
-        raise InputError(complaint("Give shapes or example files, not both"))
-    if files:
-        return tuple(read_array(path) for path in files)
-    return tuple(_zeros(shape) for shape in shapes) or None
+    if shapes and arrays:
+        raise InputError(complaint("give shapes or example files, not both"))
+    return tuple(arrays) or tuple(_zeros(shape) for shape in shapes) or None
 
 
 def _zeros(text: str) -> torch.Tensor:
@@ -157,6 +158,78 @@ def read_array(path: Path) -> torch.Tensor:
         raise InputError(
             complaint("The array cannot be read", where=str(path), got=str(error), allowed="a .npy file of numbers")
         ) from error
+
+
+def fitted(arrays: Iterable[torch.Tensor], model: nn.Module | ExportedProgram | Path) -> list[torch.Tensor]:
+    """Arrays for a model that is yet to be compiled, as it takes them: numpy writes float64 unless told otherwise.
+
+    Returns the arrays, float64 ones rounded to float32, or to what the model's own parameters or inputs are.
+    """
+    found = list(arrays)
+    if all(array.dtype != torch.float64 for array in found):
+        return found
+    wanted = next((kind for kind in _types(model) if kind.is_floating_point), torch.float32)
+    return [array.to(wanted) if array.dtype == torch.float64 else array for array in found]
+
+
+def _types(model: nn.Module | ExportedProgram | Path) -> Iterator[torch.dtype]:
+    """Element types of a module's tensors, or of what an exported program or an ONNX file takes."""
+    if isinstance(model, nn.Module):
+        yield from (tensor.dtype for tensor in (*model.parameters(), *model.buffers()))
+    elif isinstance(model, Path):
+        from .compiler.frontend import onnx
+
+        yield from (info.dtype for info in onnx.to_module(model).inputs if info.dtype is not None)
+    else:
+        yield from (x.dtype for x in tree_leaves(model.example_inputs) if isinstance(x, torch.Tensor))
+
+
+def as_declared(body: ProgramBody, arrays: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """Arrays in the types that a program's inputs have, where that loses no more than digits of a real number.
+
+    Reals become the declared reals, whole numbers the declared whole numbers where they fit. Anything else stays as it
+    is, for the run to refuse.
+    """
+    wanted = [DTYPES[spec.type.dtype] for spec in body.inputs]
+    if len(wanted) != len(arrays):
+        return list(arrays)
+    return [_as_type(array, kind) for array, kind in zip(arrays, wanted, strict=True)]
+
+
+def _as_type(array: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    if array.is_floating_point() and kind.is_floating_point:
+        return array.to(kind)
+    if {_family(array.dtype), _family(kind)} == {"whole"} and torch.equal(array.to(kind).to(array.dtype), array):
+        return array.to(kind)
+    return array
+
+
+def _family(kind: torch.dtype) -> str:
+    return "real" if kind.is_floating_point else "other" if kind.is_complex or kind == torch.bool else "whole"
+
+
+def parse_dynamic_shapes(texts: Sequence[str]) -> dict[str, dict[int, str]]:
+    """``INPUT:DIM=NAME`` texts as ``dynamic_shapes`` of :func:`lightloom.compile`.
+
+    Raises InputError for another form.
+    """
+    found: dict[str, dict[int, str]] = {}
+    for text in texts:
+        place, equals, name = text.partition("=")
+        parameter, colon, dim = place.rpartition(":")
+        if not (parameter and colon and equals and name and dim.removeprefix("-").isdecimal()):
+            allowed = "INPUT:DIM=NAME, as in input_ids:1=length"
+            raise InputError(complaint("not a dynamic size", got=repr(text), allowed=allowed))
+        found.setdefault(parameter, {})[int(dim)] = name
+    return found
+
+
+def parse_tolerance(text: str) -> float | None:
+    """A number above 0, or ``none``. Raises InputError for another text."""
+    value = _value(text)
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        return value
+    raise InputError(complaint("not a tolerance", got=repr(text), allowed="a number above 0, as in 1e-6; or none"))
 
 
 def parse_overrides(texts: Sequence[str]) -> dict[str, dict[str, Any]]:

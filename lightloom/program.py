@@ -16,6 +16,7 @@ from .runtime.artefact import save as save_body
 from .runtime.device import PhotonicDevice
 from .runtime.errors import InputError, LightloomError, complaint
 from .runtime.executor import Progress, Runner
+from .runtime.files import check_writable, write_text
 from .runtime.inputs import arrange
 from .runtime.pricing.area import AreaReport, area
 from .runtime.pricing.energy import EnergyReport, energy
@@ -183,14 +184,9 @@ class Program:
         """
         from .runtime.report.program_page import program_page
 
+        place = check_writable(path)
         schedule = self.schedule if batch is None else self.schedule_for(batch)
-        text = program_page(self.body, schedule, energy(self.body, schedule))
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(
-                complaint("the page cannot be written", where=str(path), got=error.strerror or str(error))
-            ) from error
+        write_text(place, program_page(self.body, schedule, energy(self.body, schedule)))
 
     def export_figures(
         self, folder: str | Path, batch: int | None = None, formats: Sequence[str] = ("svg", "png")

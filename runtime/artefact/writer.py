@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import zipfile
-from pathlib import Path
 from typing import Any
 
 from ..errors import ArtefactError, complaint
+from ..files import check_writable
 from ..program import HostStep, ProductStep, ProgramBody, RecurrentStep, Step
 from ..values import dtype_name
 from .check import check_body
@@ -33,13 +33,11 @@ def save(body: ProgramBody, path: str | os.PathLike[str]) -> None:
         ArtefactError: if the body is not one that :func:`load` would accept (a broken reference, an
             op outside the allow-list, a value that JSON cannot hold), or the file cannot be written.
     """
-    place = Path(path)
+    place = check_writable(path, ArtefactError)
     check_body(body, where=body.name)
     fields, blobs = _fields(body)
     temporary = place.with_name(f".{place.name}.{secrets.token_hex(6)}.tmp")
     try:
-        if place.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
         handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
         with os.fdopen(handle, "w+b") as file:
             _write(file, fields, blobs)

@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, complaint
+from ..files import check_writable
 from ..scheduling.schedule import LINK_LANE, EventKind, Schedule
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def write_trace(schedule: Schedule, path: str | os.PathLike[str], energy: Energy
     Raises:
         InputError: the file cannot be written.
     """
-    place = Path(path)
+    place = check_writable(path)
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         try:

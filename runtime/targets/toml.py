@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..errors import TargetError, complaint
+from ..files import write_text
 from .edit import field_names, is_number, numbers
 from .faults import from_pydantic, shorten, target_error, unknown_field
 from .schema import Target
@@ -175,8 +176,8 @@ def dump_target(target: Target) -> str:
 
 
 def write_target(target: Target, path: str | os.PathLike[str]) -> None:
-    """Write a target to a TOML file."""
-    Path(path).write_text(dump_target(target), encoding="utf-8")
+    """Write a target to a TOML file. Raises InputError where it cannot be written."""
+    write_text(path, dump_target(target))
 
 
 def _text(value: str) -> str:

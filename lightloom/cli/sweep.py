@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .cli_parts import JsonOption, answer, messages, progress_bar, reported
+from .answers import answer, progress_bar, say
+from .opening import check_files
+from .options import JsonOption
 
 if TYPE_CHECKING:
-    from .sweep import Finished, SweepSpec
+    from ..sweep import Finished, SweepSpec
 
 
 INTERRUPTED = 130
@@ -20,48 +22,51 @@ INTERRUPTED = 130
 
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="What to explore; see docs/sweeps.md.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of journal and results; SPEC.sweep by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "--output", "-o", metavar="FOLDER", help="Journal and results; SPEC.sweep by default."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     dask: Annotated[str | None, typer.Option(metavar="tcp://...", help="Scheduler of a Dask cluster to use.")] = None,
     parquet: Annotated[bool, typer.Option("--parquet", help="Results as Parquet instead of CSV.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Explore targets and compile options. Started again, it goes on where it stopped."""
-    with reported(as_json):
-        from .sweep import pareto, read_spec, run_sweep
-        from .sweep.results import write_results
+    check_files(read=[spec], folders=[out or spec.with_suffix(".sweep")])
+    from ..sweep import pareto, read_spec, run_sweep
+    from ..sweep.results import write_results
 
-        wanted = read_spec(spec)
-        folder = out or spec.with_suffix(".sweep")
-        try:
-            with progress_bar("sweeping") as tell:
-                found = run_sweep(
-                    wanted, folder, jobs=jobs, dask=dask, progress=lambda done, total: tell("sweeping", done, total)
-                )
-        except KeyboardInterrupt as stop:
-            messages.print(f"stopped; what is finished is in {folder}: the same command goes on", highlight=False)
-            raise typer.Exit(INTERRUPTED) from stop
-        files = write_results(wanted, found, folder, parquet=parquet)
-        front = [found[place] for place in pareto(wanted, found)]
-        failed = sum(bool(item.error) for item in found)
-        beyond = sum(not item.error and not wanted.within(item.metrics) for item in found)
-        answer(
-            _front_text(wanted, found, front),
-            {
-                "points": len(found),
-                "failed": failed,
-                "beyond_limits": beyond,
-                "pareto": [{**item.point.values, **item.metrics} for item in front],
-                "files": [str(path) for path in files],
-            },
-            as_json,
-        )
-        messages.print("\n".join(f"wrote {path}" for path in files), highlight=False)
+    wanted = read_spec(spec)
+    folder = out or spec.with_suffix(".sweep")
+    try:
+        with progress_bar("sweeping") as tell:
+            found = run_sweep(
+                wanted, folder, jobs=jobs, dask=dask, progress=lambda done, total: tell("sweeping", done, total)
+            )
+    except KeyboardInterrupt as stop:
+        say(f"stopped; what is finished is in {folder}: the same command goes on")
+        raise typer.Exit(INTERRUPTED) from stop
+    files = write_results(wanted, found, folder, parquet=parquet)
+    front = [found[place] for place in pareto(wanted, found)]
+    failed = sum(bool(item.error) for item in found)
+    beyond = sum(not item.error and not wanted.within(item.metrics) for item in found)
+    answer(
+        _front_text(wanted, found, front),
+        {
+            "points": len(found),
+            "failed": failed,
+            "beyond_limits": beyond,
+            "pareto": [{**item.point.values, **item.metrics} for item in front],
+            "files": [str(path) for path in files],
+        },
+        as_json,
+    )
+    say("\n".join(f"wrote {path}" for path in files))
 
 
 def _front_text(spec: SweepSpec, found: Sequence[Finished], front: Sequence[Finished]) -> str:
     """The Pareto front of a sweep as a table, numbered as in its figure, and how many points cannot be on it."""
-    from .runtime.report.tables import aligned
+    from ..runtime.report.tables import aligned
 
     fine = [item for item in found if not item.error]
     inside = [item for item in fine if spec.within(item.metrics)]

@@ -7,38 +7,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_parts import (
+from ..runtime.files import write_text
+from .answers import answer, say
+from .opening import changed, check_files, opened
+from .options import (
     BatchOption,
+    CompileOptions,
     DataflowOption,
-    ExampleOption,
-    ExcludeOption,
     JsonOption,
     ObjectiveOption,
-    OverrideOption,
+    OutputOption,
     SetOption,
-    ShapeOption,
     SourceArgument,
-    TargetOption,
     TraceOption,
-    answer,
-    changed,
-    messages,
-    opened,
-    reported,
-    write_page,
+    takes_compile_options,
 )
 
 if TYPE_CHECKING:
-    from .runtime.scheduling.schedule import Schedule
+    from ..runtime.scheduling.schedule import Schedule
 
 
+@takes_compile_options
 def schedule_command(
     source: SourceArgument,
-    target: TargetOption = None,
-    input_shape: ShapeOption = None,
-    example: ExampleOption = None,
-    exclude: ExcludeOption = None,
-    override: OverrideOption = None,
+    *,
+    output: OutputOption = None,
+    options: CompileOptions,
     batch: BatchOption = None,
     dataflow: DataflowOption = None,
     objective: ObjectiveOption = None,
@@ -51,17 +45,17 @@ def schedule_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say when each layer runs and on how many cores, beside what no schedule on this chip can beat."""
-    with reported(as_json):
-        options = {"target": target, "exclude": exclude, "override": override}
-        program = changed(opened(source, input_shape, example, **options), dataflow, objective, changes)
-        schedule = program.schedule_for(batch or program.body.example_batch, warm=warm)
-        if csv is not None:
-            write_page(csv, schedule.to_csv())
-        if trace is not None:
-            schedule.to_perfetto(trace)
-        for path in filter(None, (csv, trace)):
-            messages.print(f"wrote {path}", highlight=False)
-        answer(f"{schedule}{_more(schedule)}", _facts(program.body.name, program.target.name, schedule), as_json)
+    check_files(source, options.files, [output, csv, trace])
+    program = changed(opened(source, options), dataflow, objective, changes)
+    schedule = program.schedule_for(batch or program.body.example_batch, warm=warm)
+    if csv is not None:
+        write_text(csv, schedule.to_csv())
+    if trace is not None:
+        schedule.to_perfetto(trace)
+    for path in filter(None, (csv, trace)):
+        say(f"wrote {path}")
+    facts = _facts(program.body.name, program.target.name, schedule)
+    answer(f"{schedule}{_more(schedule)}", facts, as_json, output)
 
 
 def _facts(name: str, chip: str, schedule: Schedule) -> dict[str, Any]:
@@ -84,7 +78,7 @@ def _facts(name: str, chip: str, schedule: Schedule) -> dict[str, Any]:
 
 def _more(schedule: Schedule) -> str:
     """Every bound, and the dataflows that were chosen."""
-    from .runtime.report.tables import si
+    from ..runtime.report.tables import si
 
     lines = ["\n\nno schedule is faster than, by what is counted:"]
     width = max(map(len, schedule.bounds), default=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .runtime.errors import InputError, complaint
+from ..runtime.errors import InputError, complaint
 
 
 def flatten(tree: object, name: str = "") -> dict[str, np.ndarray]:
@@ -28,20 +28,26 @@ def flatten(tree: object, name: str = "") -> dict[str, np.ndarray]:
     return found
 
 
+def check_suffix(path: Path, outputs: int) -> None:
+    """Raise InputError where a file of this name cannot hold so many arrays."""
+    if path.suffix == ".npz" or (path.suffix == ".npy" and outputs == 1):
+        return
+    wanted = ".npy or .npz" if outputs == 1 else f".npz, for {outputs} outputs"
+    raise InputError(complaint("the outputs cannot go into this file", where=str(path), allowed=wanted))
+
+
 def write_outputs(arrays: dict[str, np.ndarray], path: Path) -> Path:
     """Write one array to a ``.npy`` file, or any number of named ones to a ``.npz`` file.
 
     Raises:
         InputError: for several arrays and a ``.npy`` file, another suffix, or a file that cannot be written.
     """
+    check_suffix(path, len(arrays))
     try:
         if path.suffix == ".npz":
             np.savez(path, allow_pickle=False, **arrays)
-        elif path.suffix == ".npy" and len(arrays) == 1:
-            np.save(path, next(iter(arrays.values())), allow_pickle=False)
         else:
-            wanted = ".npy or .npz" if len(arrays) == 1 else f".npz, for {len(arrays)} outputs"
-            raise InputError(complaint("The outputs cannot go into this file", where=str(path), allowed=wanted))
+            np.save(path, next(iter(arrays.values())), allow_pickle=False)
     except OSError as error:
         raise InputError(complaint("The outputs cannot be written", where=str(path), got=error.strerror)) from error
     return path
