@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from .errors import LightloomError, complaint
+from .expectations import EXPECT
 from .quantized import QUANTIZED
 from .values import Arg, Ref, Token
 
@@ -257,7 +258,7 @@ ONNX_REFERENCE = "lightloom_onnx.reference.default"
 """One ONNX node without a torch form, executed by the onnx package; see :mod:`.onnx_reference`."""
 
 ALLOWED: frozenset[str] = frozenset(
-    {*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED, ONNX_REFERENCE}
+    {*(name for group in _GROUPS for name in group.split()), *_PYTHON, *QUANTIZED, ONNX_REFERENCE, EXPECT}
 )
 """Every op a host step may name."""
 
@@ -317,6 +318,8 @@ def resolve(op: str) -> Callable[..., Any]:
         return _PYTHON[op]
     if op in QUANTIZED:
         return QUANTIZED[op]
+    if op == EXPECT:
+        return torch.ops.lightloom_guard.expect.default
     if op == ONNX_REFERENCE:
         from .onnx_reference import evaluate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -74,11 +74,14 @@ def capture(
             )
         )
     _check_eval(model)
+    inputs = _input_names(model)
+    if isinstance(dynamic_shapes, Mapping):
+        dynamic_shapes = {inputs.get(name, name): spec for name, spec in dynamic_shapes.items()}
     example = Example.of(example_inputs, dynamic_shapes, model.forward)
     name = _name(model)
     with _without_cache(model) as uncached:
         program, method, fixed = _export(model, example)
-    graph = graph_of(*program, name, Wanted(example.leaves))
+    graph = graph_of(*program, name, Wanted(example.leaves, tuple(inputs)))
     notes = (*uncached, *fixed)
     for note in fixed:
         warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=6)
@@ -90,6 +93,12 @@ def _name(model: nn.Module) -> str:
     kind = type(model).__name__
     given = getattr(model, "name", None) if kind == "OnnxModule" else None
     return given if isinstance(given, str) and given else kind
+
+
+def _input_names(model: nn.Module) -> dict[str, str]:
+    """What an ONNX file calls its inputs, whatever signs that holds, and the parameter of each; empty for others."""
+    infos = getattr(model, "inputs", ()) if type(model).__name__ == "OnnxModule" else ()
+    return dict(zip((info.name for info in infos), getattr(model, "parameter_names", ()), strict=False))
 
 
 def _exported(model: ExportedProgram, example_inputs: object, dynamic_shapes: object) -> Captured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -58,9 +59,12 @@ def _name_inputs(module: OnnxModule) -> None:
     names: list[str] = []
     for info in module.inputs:
         name = identifier(info.name)
+        if not name.isidentifier() or keyword.iskeyword(name) or name in ("self", "inputs", "named"):
+            name = f"input_{name}"
         while name in names:
             name += "_"
         names.append(name)
+    module.parameter_names = tuple(names)
     parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     signature = inspect.Signature(parameters)
     plain = module.forward

@@ -27,8 +27,12 @@ def outputs_of(program: ExportedProgram) -> Tree:
     return _tree(spec, iter({"leaf": place} for place in range(spec.num_leaves)), "returns")
 
 
-def parameters_of(program: ExportedProgram) -> tuple[Parameter, ...]:
+def parameters_of(program: ExportedProgram, called: tuple[str, ...] = ()) -> tuple[Parameter, ...]:
     """The model's parameters by name, positional ones first; leaves count its tensor inputs, constants stand as such.
+
+    Args:
+        program: what was exported.
+        called: the parameters' names, where they are not those of the exported program.
 
     Raises:
         CaptureError: a container that a program cannot take apart.
@@ -53,7 +57,8 @@ def parameters_of(program: ExportedProgram) -> tuple[Parameter, ...]:
     keywords = [str(key) for key in kwargs.context or ()]
     if len(names) != args.num_children + len(keywords):
         names = [str(place) for place in range(args.num_children)] + keywords
-    children = [*args.children(), *(child for child in kwargs.children())]
+    children = [*args.children(), *kwargs.children()]
+    names = list(called) if len(called) == len(children) else names
     rest = iter(leaves)
     # forward_arg_names has keywords in the order of the call, as kwargs does
     return tuple(Parameter(name, _tree(child, rest, "takes")) for name, child in zip(names, children, strict=True))

@@ -43,9 +43,10 @@ _UNLIMITED = 2**31
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user said of the tensor inputs, in order."""
+    """What the user said of the tensor inputs, in order; ``names`` are those of all inputs, if they have other ones."""
 
     leaves: tuple[Leaf, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 def graph_of(program: ExportedProgram, in_place: frozenset[str], name: str, wanted: Wanted | None = None) -> Graph:
@@ -98,7 +99,7 @@ class _Translation:
             outputs,
             store=store,
             structure=outputs_of(self.program),
-            parameters=parameters_of(self.program),
+            parameters=parameters_of(self.program, self.wanted.names),
             sizes=dict(self.sizes),
             ranges=self._ranges(),
         )
@@ -148,7 +149,8 @@ class _Translation:
                             next_step="fix it with functools.partial or a wrapping module",
                         )
                     )
-                name = self.names[node.name] = self._unique(node.name)
+                given = self.wanted.names[len(inputs)] if self.wanted.names else node.name
+                name = self.names[node.name] = self._unique(given)
                 inputs.append(Value(name, kind))
             elif spec.kind in _CONSTANT_KINDS and node is not None:
                 target = str(spec.target)

@@ -19,7 +19,7 @@ from .dtypes import NARROW
 from .node import NodeContext
 from .registry import Entry
 
-REFUSED = frozenset({"ZipMap", "DictVectorizer", "CastMap"})
+REFUSED = frozenset({"DictVectorizer", "CastMap"})
 """They make or take maps, which are no values here."""
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from onnx import ValueInfoProto
 
-from ....runtime.errors import CaptureError, complaint
 from .dtypes import FOREIGN, torch_type
 
 
@@ -43,11 +42,8 @@ def input_info(info: ValueInfoProto) -> InputInfo:
         return InputInfo(info.name, dtype, None)
     shape: list[int | str] = []
     for dim in tensor.shape.dim:
-        if dim.HasField("dim_value"):
-            if dim.dim_value < 0:
-                got = dim.dim_value
-                raise CaptureError(complaint("an input has a negative size", where=f"input {info.name!r}", got=got))
+        if dim.HasField("dim_value") and dim.dim_value >= 0:
             shape.append(dim.dim_value)
-        else:
+        else:  # PaddlePaddle's converter writes -1 for a size it leaves open
             shape.append(dim.dim_param or "?")
     return InputInfo(info.name, dtype, tuple(shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from ....runtime.errors import InputError, LightloomError, complaint
 from .guard import check_result
@@ -108,7 +110,30 @@ class _Bound:
         self.outer = outer
 
     def __call__(self, *inputs: Value) -> list[Value]:
-        return self.body([*((value, None) for value in inputs), *self.outer])
+        pairs = [*((value, None) for value in inputs), *self.outer]
+        return self.body.execute(pairs) if _trial.runs else self.body(pairs)
+
+    def fault(self) -> LightloomError | None:
+        """Why the subgraph, which takes no inputs, cannot run with these values; nothing of the trial is traced."""
+        # modules are left uncalled: a tracer that keeps account of them would miss the end of one that fails
+        before, _trial.runs = _trial.runs, True
+        try:
+            with disable_proxy_modes_tracing():
+                self()
+        except LightloomError as error:
+            return error
+        finally:
+            _trial.runs = before
+        return None
+
+
+class _Trial(threading.local):
+    """Whether this thread only tries whether a subgraph runs."""
+
+    runs = False
+
+
+_trial = _Trial()
 
 
 def _twin(value: Value, twin: Known | None) -> Any:
@@ -201,7 +226,7 @@ class OnnxGraph(nn.Module):
         for step, dead in zip(self._steps, self._dead, strict=True):
             arguments = [values[slot] for slot in step.inputs]
             captured = {slot: values[slot] for slot in step.captured}
-            results = step.module(arguments, captured)
+            results = step.module.run(arguments, captured) if _trial.runs else step.module(arguments, captured)
             if len(results) < len(step.outputs):
                 results = (*results, *([None] * (len(step.outputs) - len(results))))
             for slot, result in zip(step.outputs, results, strict=False):
@@ -222,6 +247,7 @@ class OnnxModule(OnnxGraph):
         inputs: What the file says of the inputs.
         outputs: Names of the outputs.
         name: The graph's name.
+        parameter_names: What the inputs are called where a name must be Python's, in their order.
     """
 
     def __init__(self, name: str) -> None:
@@ -229,6 +255,7 @@ class OnnxModule(OnnxGraph):
         self.name = name
         self.inputs: tuple[InputInfo, ...] = ()
         self.outputs: tuple[str, ...] = ()
+        self.parameter_names: tuple[str, ...] = ()
 
     def describe(self, inputs: tuple[InputInfo, ...], outputs: tuple[str, ...]) -> None:
         """Say what the file says of inputs and outputs."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import onnx
 import torch
@@ -18,7 +18,17 @@ _A = AttributeProto
 MAX_ELEMENTS = 2**27
 """Elements of the largest value an operator may make from sizes alone (512 MiB of float32)."""
 
-Subgraph = Callable[..., list[Any]]
+
+class Subgraph(Protocol):
+    """A subgraph attribute with the outer values it reads."""
+
+    def __call__(self, *inputs: Any) -> list[Any]:
+        """Its outputs."""
+        ...
+
+    def fault(self) -> LightloomError | None:
+        """Why it cannot run, where it takes no inputs."""
+        ...
 
 
 class NodeContext:

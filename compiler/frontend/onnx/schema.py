@@ -8,6 +8,7 @@ from typing import Any
 from onnx import AttributeProto, NodeProto, defs
 
 from ....runtime.errors import CaptureError, LightloomError, complaint
+from .contrib import DOMAIN, check_attributes
 
 _SWITCHES = frozenset(
     [
@@ -68,6 +69,8 @@ def check_node(node: NodeProto, schema: defs.OpSchema | None, where: str) -> Non
                 complaint("an attribute refers to a function's, outside any function", where=where, got=attribute.name)
             )
     if schema is None:
+        if node.domain == DOMAIN:
+            check_attributes(node, where)
         return
     for what, count, low, high in (
         ("inputs", len(node.input), schema.min_input, schema.max_input),

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from .....runtime.errors import LightloomError
 from ..known import Known
 from ..node import NodeContext
 from ..registry import operator
@@ -86,15 +87,44 @@ def truth(node: NodeContext, value: Any, position: int) -> bool | torch.Tensor:
     return value.reshape(()).to(torch.bool) if tracing(value) else bool(value)
 
 
-@operator("If", host=(0,), note="on data: both branches are computed and one selected, where traced")
+@operator(
+    "If",
+    host=(0,),
+    note="on data, where traced: both branches are computed and one selected; one that cannot run is left out, guarded",
+)
 def if_(node: NodeContext, condition: Any) -> Any:
     chosen = truth(node, condition, 0)
     if isinstance(chosen, bool):
         return tuple(node.graphs["then_branch" if chosen else "else_branch"]())
-    taken, other = node.graphs["then_branch"](), node.graphs["else_branch"]()
+    then, otherwise = node.graphs["then_branch"], node.graphs["else_branch"]
+    faults = then.fault(), otherwise.fault()
+    if faults[0] is not None and faults[1] is not None:
+        raise faults[0]
+    if faults[0] is not None:
+        return _guarded(node, chosen, False, otherwise(), faults[0])
+    if faults[1] is not None:
+        return _guarded(node, chosen, True, then(), faults[1])
+    taken, other = then(), otherwise()
     if len(taken) != len(other):
         raise node.error("the branches have different numbers of outputs", got=f"{len(taken)} and {len(other)}")
     return tuple(_selected(node, chosen, a, b) for a, b in zip(taken, other, strict=True))
+
+
+def _guarded(
+    node: NodeContext, condition: torch.Tensor, wanted: bool, values: list[Any], fault: LightloomError
+) -> tuple[Any, ...]:
+    """The outputs of the one branch that runs at these sizes: a run in which the other is taken is refused."""
+    reason = str(fault).split(";")[0][:300]
+
+    def guard(value: Any) -> Any:
+        if isinstance(value, list):
+            return [guard(item) for item in value]
+        tensor = as_tensor(value)
+        if not isinstance(tensor, torch.Tensor):
+            return tensor
+        return torch.ops.lightloom_guard.expect(tensor, condition, wanted, node.where, reason)
+
+    return tuple(guard(value) for value in values)
 
 
 def _selected(node: NodeContext, condition: torch.Tensor, a: Any, b: Any) -> Any:

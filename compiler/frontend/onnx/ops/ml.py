@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .....runtime.errors import LightloomWarning
 from ..node import NodeContext
 from ..registry import operator
 
@@ -257,3 +259,17 @@ def svm_classifier(node: NodeContext, x: Tensor) -> tuple[Any, Tensor]:
     chosen = named(classes, torch.argmax(torch.stack(votes, 1), 1))
     shown = torch.stack(pairs, 1)
     return chosen, transformed(node, shown, node["post_transform"])
+
+
+def _tell_map(node: NodeContext) -> None:
+    text = (
+        f"{node.where} is left out: probabilities come as a tensor, a column for each class in the order of its labels"
+    )
+    warnings.warn(text, LightloomWarning, stacklevel=2)
+
+
+@operator(
+    "ZipMap", domain=DOMAIN, prepare=_tell_map, note="left out, with a warning: a tensor, its columns the classes"
+)
+def zip_map(node: NodeContext, x: Tensor) -> Tensor:
+    return x

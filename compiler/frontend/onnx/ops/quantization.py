@@ -111,6 +111,15 @@ def dynamic_quantize_linear(node: NodeContext, x: Tensor) -> tuple[Tensor, Tenso
     return quantized, scale, zero.to(torch.uint8)
 
 
+def dynamically_quantized(x: Tensor) -> Tensor:
+    """The reals that eight-bit codes of a whole tensor stand for, as onnxruntime's dynamic quantization takes them."""
+    low, high = torch.clamp(x.amin(), max=0.0), torch.clamp(x.amax(), min=0.0)
+    scale = (high - low) / 255
+    safe = torch.where(scale == 0, torch.ones_like(scale), scale)
+    zero = torch.clamp(torch.round(-low / safe), 0, 255)
+    return (torch.clamp(torch.round(x / safe) + zero, 0, 255) - zero) * scale
+
+
 # Products ------------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from ..known import Known
 from ..node import NodeContext
 from ..registry import operator
 from .control import MAX_TRACED
+from .quantization import dynamically_quantized
 
 Tensor = torch.Tensor
 
@@ -27,9 +28,14 @@ _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
 _DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
 
 
+def _kind(node: NodeContext) -> str:
+    """The cell: onnxruntime's quantized LSTM is one, too."""
+    return node.op.removeprefix("DynamicQuantize")
+
+
 def _reordered(node: NodeContext, stacked: Tensor) -> Tensor:
     """Gates along axis 1 of (directions, gates * hidden, ...) in torch's order; a view where the order is the same."""
-    order = _ORDER[node.op]
+    order = _ORDER[_kind(node)]
     if len(order) == 1:
         return stacked
     parts = stacked.unflatten(1, (len(order), -1))
@@ -97,6 +103,46 @@ def without_cell_state(
     return _recurrent(node, x, w, r, b, lengths, h, None, None)
 
 
+def _hold_quantized(node: NodeContext) -> None:
+    """Constant weights of eight bits (directions, inputs, gates * hidden) as the reals they stand for, transposed."""
+    constants = (*node.constants, *[None] * 12)[:12]
+    for at, scale_at, zero_at in ((1, 8, 9), (2, 10, 11)):
+        codes, scale, zero = constants[at], constants[scale_at], constants[zero_at]
+        if codes is None or scale is None or codes.ndim != 3:
+            return
+        scale, zero = (  # one for a direction, or one for each of its columns
+            None if value is None else value.reshape(codes.shape[0], 1, -1).to(torch.float32) for value in (scale, zero)
+        )
+        centred = codes.to(torch.float32) if zero is None else codes.to(torch.float32) - zero
+        node.replace(at, _reordered(node, (centred * scale).transpose(1, 2)), f"reals_of_{node.input_names[scale_at]}")
+    if constants[3] is not None:
+        node.replace(3, _biases(node, constants[3]), "biases_of_LSTM")
+    node.state["ordered"] = constants[3] is not None or len(node.input_names) < 4 or not node.input_names[3]
+
+
+@operator(
+    "DynamicQuantizeLSTM",
+    domain="com.microsoft",
+    prepare=_hold_quantized,
+    note="constant weights; the input is quantized as a whole, the hidden state is not",
+)
+def dynamic_quantize_lstm(
+    node: NodeContext,
+    x: Tensor,
+    w: Tensor,
+    r: Tensor,
+    b: Tensor | None = None,
+    lengths: Tensor | Known | None = None,
+    h: Tensor | None = None,
+    c: Tensor | None = None,
+    peepholes: Tensor | None = None,
+    *scales: Tensor | None,
+) -> tuple[Any, ...]:
+    if not node.state.get("ordered"):
+        raise node.error("weights of eight bits that are no constants have no torch form")
+    return _recurrent(node, dynamically_quantized(x), w, r, b, lengths, h, c, peepholes)
+
+
 def _recurrent(
     node: NodeContext,
     x: Tensor,
@@ -127,7 +173,7 @@ def _recurrent(
         b = None if b is None else _biases(node, b)
     zeros = torch.zeros((directions, x.shape[1], r.shape[2]), dtype=x.dtype, device=x.device)
     h = zeros if h is None else h
-    c = zeros if c is None and node.op == "LSTM" else c
+    c = zeros if c is None and _kind(node) == "LSTM" else c
     steps = _lengths(node, lengths, x)
     if steps is None and _is_native(node, peepholes):
         y, last = _native(node, x, w, r, b, h, c, direction)
@@ -177,7 +223,7 @@ def _is_native(node: NodeContext, peepholes: Tensor | None) -> bool:
 
 def _native_activations(node: NodeContext) -> list[str]:
     given = node["activations"]
-    default = _DEFAULTS[node.op]
+    default = _DEFAULTS[_kind(node)]
     if not given:
         return ["Tanh"] if node.op == "RNN" else ["default"]
     if node.op == "RNN":
@@ -202,7 +248,7 @@ def _native(
     if direction == "reverse":
         x = x.flip(0)
     options = (b is not None, 1, 0.0, False, both, False)
-    if node.op == "LSTM":
+    if _kind(node) == "LSTM":
         y, *last = torch.lstm(x, [h, c], parameters, *options)  # type: ignore[list-item]
     elif node.op == "GRU":
         y, *last = torch.gru(x, h, parameters, *options)
@@ -220,7 +266,7 @@ def _native(
 
 def _activations(node: NodeContext, at: int) -> list[Callable[[Tensor], Tensor]]:
     """The activation functions of direction ``at``, with their parameters."""
-    defaults = _DEFAULTS[node.op]
+    defaults = _DEFAULTS[_kind(node)]
     names = node["activations"] or defaults * 2
     if len(names) < len(defaults) * (at + 1):
         names = [*names, *defaults * 2]
@@ -277,7 +323,7 @@ def _written_out(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """One direction step by step: (steps, batch, hidden) and the last states."""
     functions = _activations(node, at)
-    cell = {"LSTM": _lstm_cell, "GRU": _gru_cell, "RNN": _rnn_cell}[node.op]
+    cell = {"LSTM": _lstm_cell, "GRU": _gru_cell, "RNN": _rnn_cell}[_kind(node)]
     projected = F.linear(x, layer.w, layer.wb).unbind(0)
     if len(projected) > MAX_TRACED:
         raise node.input_error(0, "the sequence is too long to write out", got=len(projected), allowed=f"{MAX_TRACED}")
