@@ -11,7 +11,7 @@ from .runtime.errors import CompileError, complaint
 from .runtime.program import HostStep, ProgramBody, TileBank
 from .runtime.scheduling.plan import Dataflow, Objective, Plan
 from .runtime.targets import Target
-from .runtime.targets.edit import field_names
+from .runtime.targets.edit import field_names, flat
 from .runtime.targets.sizing import FIELD as SIZED
 
 DECIDING = (
@@ -49,19 +49,19 @@ def what_if(
 
     Args:
         program: A compiled program.
-        changes: Field of the target -> value, of :data:`CHANGEABLE`: ``{"encoding.dac_bits": 6}``. Or the target that
-            the program is to have: ``program.target.with_(...)``.
+        changes: Field of the target -> value, of :data:`CHANGEABLE`: ``{"encoding.dac_bits": 6}`` or
+            ``{"encoding": {"dac_bits": 6}}``. Or the target that the program is to have: ``program.target.with_(...)``.
         dataflow, objective: How the changed program is to be scheduled; as it was, where None.
 
     Raises:
         CompileError: For any other field, for one that the program's overrides set for some layers, and for
             ``encoding.dac_bits`` where static ranges come from a quantizer of the model.
         InputError: An unknown dataflow or objective.
-        TargetError: Impossible values.
+        TargetError: Impossible values, and fields that no target has.
     """
     body = program.body
     plan = Plan(dataflow or body.plan.dataflow, objective or body.plan.objective)
-    changed = differences(body.target, changes) if isinstance(changes, Target) else dict(changes)
+    changed = differences(body.target, changes) if isinstance(changes, Target) else dict(flat(changes))
     _check(body, changed)
     target = changes if isinstance(changes, Target) else body.target.with_(changed)
     layers = {name: layer.with_(changed) if changed else layer for name, layer in body.layer_targets.items()}
@@ -87,6 +87,8 @@ def differences(before: Target, after: Target) -> dict[str, Any]:
 
 def _check(body: ProgramBody, changes: Collection[str]) -> None:
     odd = sorted(set(changes) - set(CHANGEABLE))
+    if unknown := {path: None for path in odd if path not in DECIDING}:
+        body.target.with_(unknown)  # tells the fields that it does not have, and those closest to them
     if odd:
         raise CompileError(
             complaint(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,12 +16,15 @@ from torch.export import ExportedProgram
 from ...runtime.errors import CaptureError, complaint
 from ..ir import Graph
 from .example import Example
+from .failures import capture_error, first_line, quiet
 from .functional import functional
 from .inline import inlined
 from .recurrent_ops import whole_loops
 from .torch_export import Wanted, graph_of
 
 _TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
+
+_CONSTANT_BATCH = "the model takes the number of samples for a constant"
 
 Traced = tuple[ExportedProgram, frozenset[str]]
 
@@ -60,7 +62,7 @@ def capture(
 
     Raises:
         CaptureError: the model is in training mode, fixes a size that was to vary, or no way of tracing it works
-            (with every reason).
+            (with the cause; ``attempts`` has what each way said).
         InputError: the example inputs are missing, not tensors, or empty, or dynamic_shapes does not fit them.
     """
     if isinstance(model, ExportedProgram):
@@ -161,11 +163,11 @@ def _export(model: nn.Module, example: Example) -> tuple[Traced, str, tuple[str,
 
     First with a symbolic batch, then with the example's. Returns the program, the method, and notes.
     """
-    reasons: list[str] = []
+    attempts: dict[str, Exception] = {}
     ways: tuple[tuple[str, Callable[[], nn.Module], bool], ...] = (
         ("torch.export", lambda: model, False),
         ("torch.export, strict", lambda: model, True),
-        ("torch.fx.symbolic_trace", lambda: torch.fx.symbolic_trace(model), False),
+        ("torch.fx.symbolic_trace", lambda: _symbolic(model), False),
     )
     for dynamic_batch in (True, False):
         for method, module, strict in ways:
@@ -173,26 +175,45 @@ def _export(model: nn.Module, example: Example) -> tuple[Traced, str, tuple[str,
             try:
                 traced = _trace(module(), example, strict, dynamic_batch)
             except Exception as error:
-                reasons.append(f"{label}: {_first_line(error)}")
+                attempts[label] = error
                 continue
             if dynamic_batch and not _fixed_batch(traced[0], example):
                 return traced, method, ()
             if dynamic_batch and example.batch == 1:  # traced for two samples, and good for two only
-                reasons.append(f"{label}: the model takes the number of samples for a constant")
+                attempts[label] = CaptureError(_CONSTANT_BATCH)
                 break
-            cause = reasons[0].partition(": ")[2] if reasons else "the model takes the number of samples for a constant"
+            cause = first_line(next(iter(attempts.values()))) if attempts else _CONSTANT_BATCH
             return traced, method, _fixed_note(example, cause)
         if not any(leaf.batched for leaf in example.leaves):
             break
-    raise CaptureError(
-        complaint(
-            "the model cannot be traced",
-            where=type(model).__name__,
-            got="\n  - " + "\n  - ".join(reasons) + "\n",
-            next_step="replace data-dependent Python control flow (torch.cond, torch.where), or export the part "
-            "that can be traced and compile that",
-        )
-    )
+    raise capture_error(model, example, attempts)
+
+
+def _symbolic(model: nn.Module) -> nn.Module:
+    """The model as torch.fx traces it, which runs its forward: a model that writes to its buffers gets them back.
+
+    Raises CaptureError for such a model: the trace would have lost the write.
+    """
+    held = [(module, name, buffer) for module in model.modules() for name, buffer in module._buffers.items()]
+    kept = [(_version(buffer), None if buffer is None else buffer.clone()) for _, _, buffer in held]
+    written: list[str] = []
+    try:
+        return torch.fx.symbolic_trace(model)
+    finally:
+        for (module, name, buffer), (version, values) in zip(held, kept, strict=True):
+            if module._buffers.get(name) is buffer and _version(buffer) == version:
+                continue
+            written.append(name)
+            module._buffers[name] = buffer
+            if buffer is not None and values is not None:
+                with torch.no_grad():
+                    buffer.copy_(values)
+        if written:
+            raise CaptureError(complaint("the model writes to its own state", got=", ".join(written)))
+
+
+def _version(buffer: torch.Tensor | None) -> int:
+    return 0 if buffer is None or buffer.is_inference() else buffer._version
 
 
 def _fixed_note(example: Example, cause: str) -> tuple[str, ...]:
@@ -203,24 +224,12 @@ def _fixed_note(example: Example, cause: str) -> tuple[str, ...]:
 
 def _trace(module: nn.Module, example: Example, strict: bool, dynamic_batch: bool) -> Traced:
     args, kwargs, arg_shapes, kwarg_shapes = example.traced(dynamic_batch)
-    with warnings.catch_warnings(), _quiet(), torch.no_grad(), whole_loops():
+    with warnings.catch_warnings(), quiet(), torch.no_grad(), whole_loops():
         warnings.simplefilter("ignore")
         program = torch.export.export(
             module, args, kwargs, dynamic_shapes=_shapes(module, args, arg_shapes, kwarg_shapes), strict=strict
         )
         return functional(inlined(program))
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch.export from logging failures: they are told in the error, if every way of tracing fails."""
-    logger = logging.getLogger("torch.export")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _shapes(module: nn.Module, args: tuple[Any, ...], arg_shapes: Any, kwarg_shapes: Any) -> Any:
@@ -249,8 +258,3 @@ def _fixed_batch(program: ExportedProgram, example: Example) -> bool:
     tensors = [value for value in inputs if isinstance(value, torch.Tensor)]
     pairs = zip(example.leaves, tensors, strict=False)
     return any(leaf.batched and str(value.shape[0]).isdigit() for leaf, value in pairs)
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {' '.join(lines[:2])[:400]}" if lines else type(error).__name__

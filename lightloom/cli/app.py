@@ -50,15 +50,16 @@ class Commands(TyperGroup):
             yield
         except LightloomError as error:
             say(f"error: {error}", style="red")
-            self._as_json(ctx, type(error).__name__, str(error))
+            attempts = list(error.attempts) if isinstance(error, CaptureError) else []
+            self._as_json(ctx, type(error).__name__, str(error), **({"attempts": attempts} if attempts else {}))
             raise typer.Exit(EXIT_MODEL if isinstance(error, CaptureError | CompileError) else EXIT_ERROR) from error
         except UsageError as error:  # typer goes on to tell it, with the usage
             self._as_json(ctx, "UsageError", error.format_message())  # type: ignore[attr-defined]
             raise
 
-    def _as_json(self, ctx: Any, kind: str, message: str) -> None:
+    def _as_json(self, ctx: Any, kind: str, message: str, **more: Any) -> None:
         if ctx.meta[__name__]:
-            print(json.dumps({"error": {"type": kind, "message": message}}))
+            print(json.dumps({"error": {"type": kind, "message": message, **more}}))
 
 
 app = typer.Typer(

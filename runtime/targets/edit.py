@@ -53,8 +53,8 @@ def with_changes(target: Target, changes: Mapping[str, Any] | None, parts: Mappi
     data = target.model_dump()
     faults: list[str] = []
     provenance = dict(data["provenance"])
-    stated = dict(_flat({**(changes or {}), **parts}, whole=False))
-    for path, value in _flat({**(changes or {}), **parts}):
+    stated = dict(flat({**(changes or {}), **parts}, whole=False))
+    for path, value in flat({**(changes or {}), **parts}):
         part, _, name = path.rpartition(".")
         if not part and name in known:
             faults.append(complaint("not a table of fields", where=path, got=shorten(value)))
@@ -89,7 +89,7 @@ def _paths(known: Mapping[str, list[str]]) -> list[str]:
     return [f"{part}.{name}" for part, names in known.items() if part for name in names]
 
 
-def _flat(changes: Mapping[str, Any], whole: bool = True) -> list[tuple[str, Any]]:
+def flat(changes: Mapping[str, Any], whole: bool = True) -> list[tuple[str, Any]]:
     """Dotted paths and values of dotted and nested changes; ``whole``: also of parts that are given as they are."""
     flat: list[tuple[str, Any]] = []
     for path, value in changes.items():

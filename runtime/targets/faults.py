@@ -50,7 +50,9 @@ def close_names(name: str, known: Iterable[str]) -> str:
 
 def unknown_field(path: str, known: Iterable[str]) -> str:
     """The fault of a field that no target has."""
-    return complaint("unknown field", where=path, next_step=close_names(path.rpartition(".")[2], known))
+    known = list(known)
+    name = path if any("." in other for other in known) and "." in path else path.rpartition(".")[2]
+    return complaint("unknown field", where=path, next_step=close_names(name, known))
 
 
 def from_pydantic(error: ValidationError, fields: Mapping[str, Iterable[str]] | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ..errors import InputError
+from ..errors import InputError, TargetError, complaint
 from ..seeds import seed_of
 from .faults import from_pydantic, target_error
 
@@ -47,3 +47,18 @@ class Part(BaseModel, metaclass=_Checked):
     """Base of the parts of a target: immutable, unknown fields refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    if not TYPE_CHECKING:  # a type checker knows the frozen model's fields
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise _frozen(self, name, repr(value))
+
+        def __delattr__(self, name: str) -> None:
+            raise _frozen(self, name, "nothing")
+
+
+def _frozen(part: Part, name: str, value: str) -> TargetError:
+    kind = type(part).__name__.removesuffix("Spec").lower()
+    field = name if kind == "target" else f"{kind}.{name}"
+    step = f"make another one: target.with_({{{field!r}: {value}}})"
+    return TargetError(complaint("a target is never changed", where=field, got=value, next_step=step))

@@ -156,6 +156,24 @@ def test_refuses_fields_that_decide_the_compilation(program: ll.Program, path: s
         what_if(program, {path: 8})
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mesh.core": 4}, r"unknown field \(at mesh.core\). Did you mean cores"),
+        ({"mesh": {"core": 4}}, r"unknown field \(at mesh.core\). Did you mean cores"),
+        ({"cores": 4}, r"unknown field \(at cores\). Did you mean mesh.cores"),
+        ({"mesh.cores": 2, "enegry.memory_j_per_byte": 1.0}, r"Did you mean (\w+.\w+ or )*energy.memory_j_per_byte"),
+    ],
+)
+def test_names_the_field_that_was_meant(program: ll.Program, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ll.TargetError, match=message):
+        what_if(program, changes)
+
+
+def test_takes_nested_changes(program: ll.Program) -> None:
+    assert what_if(program, {"mesh": {"cores": 1}}).target == what_if(program, {"mesh.cores": 1}).target
+
+
 def test_refuses_impossible_values(program: ll.Program) -> None:
     with pytest.raises(ll.TargetError):
         what_if(program, {"encoding.dac_bits": 0})

@@ -276,6 +276,14 @@ class TestRun:
         assert "Not a sound .loom" in failed("run", loom, "-i", "x.npy", code=1)
         assert "--input" in failed("run", loom, code=2)
 
+    def test_a_failed_capture_tells_every_attempt_as_json(self):
+        error = answer("explain", "toy_models:Odd", "--input-shape", "1,6", code=3)["error"]
+        assert "toy_models.py line" in error["message"]
+        assert [attempt.partition(":")[0] for attempt in error["attempts"]][:2] == [
+            "torch.export",
+            "torch.export, strict",
+        ]
+
     def test_errors_as_json(self, loom):
         facts = answer("run", loom, "-i", "none.npy", code=1)
         assert facts["error"]["type"] == "InputError"
@@ -313,7 +321,8 @@ class TestViews:
         [
             (["mesh.cores"], 1, "field=value"),
             (["mesh.cores=0"], 1, "mesh.cores"),
-            (["mesh.coers=2"], 3, "mesh.coers"),
+            (["mesh.coers=2"], 1, "Did you mean cores?"),
+            (["msh.cores=2"], 1, "Did you mean mesh.cores"),
             (["mesh.ports=8"], 3, "mesh.ports"),
         ],
     )

@@ -149,7 +149,7 @@ class TestFailedSave:
         assert os.listdir(tmp_path) == []
 
     def test_says_when_the_folder_is_missing(self, body, tmp_path):
-        with pytest.raises(ArtefactError, match=r"cannot be saved.*No such file"):
+        with pytest.raises(ArtefactError, match=r"cannot be written.*no folder .*nowhere"):
             artefact.save(body, tmp_path / "nowhere" / "toy.loom")
 
     def test_refuses_a_folder(self, body, tmp_path):

@@ -100,8 +100,12 @@ def test_parts_made_by_hand_raise_target_errors():
 
 
 def test_targets_cannot_be_changed_in_place():
-    with pytest.raises(Exception, match="frozen"):
+    with pytest.raises(TargetError, match=r"never changed \(at mesh.ports\).*with_\(\{'mesh.ports': 3\}\)"):
         MZI.mesh.ports = 3  # type: ignore[misc]
+    with pytest.raises(TargetError, match=r"at name"):
+        MZI.name = "other"  # type: ignore[misc]
+    with pytest.raises(TargetError, match=r"at timing.window_s"):
+        del MZI.timing.window_s
 
 
 @pytest.mark.parametrize(
