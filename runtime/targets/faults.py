@@ -42,9 +42,11 @@ def shorten(value: object, limit: int = 60) -> str:
 
 
 def close_names(name: str, known: Iterable[str]) -> str:
-    """The known names closest to ``name``, or all of them where none is close."""
+    """The known names closest to ``name``, at most three about as close, or all of them where none is close."""
     known = sorted(known)
     found = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    alike = [difflib.SequenceMatcher(None, other, name).ratio() for other in found]
+    found = [other for other, share in zip(found, alike, strict=True) if share > alike[0] - 0.1]
     return f"did you mean {' or '.join(found)}?" if found else f"known: {', '.join(known)}"
 
 

@@ -162,7 +162,7 @@ def test_refuses_fields_that_decide_the_compilation(program: ll.Program, path: s
         ({"mesh.core": 4}, r"unknown field \(at mesh.core\). Did you mean cores"),
         ({"mesh": {"core": 4}}, r"unknown field \(at mesh.core\). Did you mean cores"),
         ({"cores": 4}, r"unknown field \(at cores\). Did you mean mesh.cores"),
-        ({"mesh.cores": 2, "enegry.memory_j_per_byte": 1.0}, r"Did you mean (\w+.\w+ or )*energy.memory_j_per_byte"),
+        ({"mesh.cores": 2, "enegry.memory_j_per_byte": 1.0}, r"Did you mean energy.memory_j_per_byte"),
     ],
 )
 def test_names_the_field_that_was_meant(program: ll.Program, changes: dict[str, Any], message: str) -> None:
