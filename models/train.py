@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..runtime.errors import InputError, LightloomError, complaint
+from ..runtime.errors import InputError, complaint
+from ..runtime.installed import missing
 from ..runtime.seeds import seed_of
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -49,13 +50,7 @@ def load_digits_split(seed: int = 0, test_share: float = 0.25) -> Split:
         from sklearn.datasets import load_digits
         from sklearn.model_selection import train_test_split
     except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "The Digits data need scikit-learn, which is not installed",
-                where="lightloom.models.train",
-                next_step="pip install 'lightloom[demo]'",
-            )
-        ) from error
+        raise missing("the Digits data", "scikit-learn", "demo") from error
     images, labels = load_digits(return_X_y=True)
     parts = train_test_split(
         images / 16.0, labels, test_size=test_share, random_state=seed_of(seed, bits=32), stratify=labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Any
 
-from ..runtime.errors import LightloomError, complaint
+from ..runtime.installed import missing
 from .journal import Journal
 from .points import Point
 from .run import Progress, record
@@ -73,11 +73,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "method = 'bayes' needs optuna, which is not installed", next_step="pip install 'lightloom[sweep]'"
-            )
-        ) from error
+        raise missing("method = 'bayes'", "optuna", "sweep") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

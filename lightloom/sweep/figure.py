@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..runtime.errors import LightloomError, complaint
+from ..runtime.installed import missing
 from ..runtime.report.tables import si
 from .spec import SweepSpec
 
@@ -61,9 +61,7 @@ def figure(
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise LightloomError(
-            complaint("figures need matplotlib, which is not installed", next_step="pip install 'lightloom[demo]'")
-        ) from error
+        raise missing("figures", "matplotlib", "demo") from error
     across, up = spec.objectives
     chart = Figure(figsize=(7.2, 4.8), layout="constrained")
     axes = chart.add_subplot()

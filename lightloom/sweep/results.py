@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..runtime.errors import InputError, LightloomError, complaint
+from ..runtime.errors import InputError, complaint
+from ..runtime.installed import missing
 from ..runtime.report.tables import csv_text
 from .figure import FIGURES, figure
 from .run import Finished
@@ -93,11 +94,7 @@ def _parquet(path: Path, header: list[str], table: list[list[Any]]) -> Path:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "Parquet needs pyarrow, which is not installed", next_step="pip install 'lightloom[sweep]', or take CSV"
-            )
-        ) from error
+        raise missing("Parquet", "pyarrow", "sweep", "take CSV") from error
     columns = {name: [row[place] for row in table] for place, name in enumerate(header)}
     parquet.write_table(pyarrow.table(columns), path)
     return path

@@ -13,6 +13,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process
 
 from ..runtime.errors import LightloomError, complaint
+from ..runtime.installed import missing
 from .evaluate import Result, evaluate
 from .points import Point
 from .spec import SweepSpec
@@ -112,11 +113,7 @@ def _cluster(address: str) -> Iterator[Workers]:
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "a Dask cluster needs distributed, which is not installed", next_step="pip install 'lightloom[sweep]'"
-            )
-        ) from error
+        raise missing("a Dask cluster", "distributed", "sweep") from error
     try:
         client = Client(address, timeout=ANSWER)
     except (OSError, TimeoutError, ValueError) as error:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.errors import InputError, LightloomError, complaint
+from ...runtime.installed import missing
 from ...runtime.seeds import seed_of
 
 
@@ -54,13 +55,7 @@ def load(name: str, seed: int = 0) -> Split:
     try:
         from sklearn.model_selection import train_test_split
     except ImportError as error:
-        raise LightloomError(
-            complaint(
-                "The data sets need scikit-learn, which is not installed",
-                where="lightloom.models.pnn",
-                next_step="pip install 'lightloom[demo]'",
-            )
-        ) from error
+        raise missing("the data sets", "scikit-learn", "demo") from error
     # scikit-learn's own types say less than it returns
     halves: Any = train_test_split
     try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ...runtime.errors import InputError, LightloomError, complaint
+from ...runtime.errors import InputError, complaint
+from ...runtime.installed import missing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,9 +53,7 @@ def plot(histories: dict[str, History] | History, title: str = "") -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise LightloomError(
-            complaint("Plots need matplotlib, which is not installed", next_step="pip install 'lightloom[demo]'")
-        ) from error
+        raise missing("plots", "matplotlib", "demo") from error
     if isinstance(histories, History):
         histories = {"": histories}
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..installed import install_hint
 from ..optics.noise import stream_key
 from .fused import SIGN_CODES
 from .layout import Layout
@@ -41,7 +42,7 @@ def why_not(device: torch.device) -> str:
     """Why the kernel cannot run on tensors of a device; empty where it can."""
     kernel = _kernel()
     if kernel is None:
-        return "triton cannot be imported (pip install 'lightloom[gpu]')"
+        return f"triton cannot be imported ({install_hint('gpu')})"
     if device.type != "cuda" and kernel.COMPILED:
         return f"it runs on CUDA GPUs, and the tables are on {device}"
     return ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError, complaint
+from ..installed import missing
 from .base import Mesh
 from .describe import window_ports
 
@@ -51,19 +51,14 @@ def draw(mesh: Mesh) -> Figure:
     """The mesh as a matplotlib figure; ``figure.savefig`` writes it.
 
     Raises:
-        InputError: matplotlib is not installed (it comes with the ``demo`` extra).
+        LightloomError: matplotlib is not installed (it comes with the ``demo`` extra).
     """
     try:
         from matplotlib.collections import LineCollection, PatchCollection
         from matplotlib.figure import Figure
         from matplotlib.patches import Patch, Rectangle
     except ImportError as error:
-        raise InputError(
-            complaint(
-                "Drawing a mesh needs matplotlib, which is not installed",
-                next_step="pip install 'lightloom[demo]'",
-            )
-        ) from error
+        raise missing("drawing a mesh", "matplotlib", "demo") from error
     detailed = mesh.ports <= DETAIL_PORTS and mesh.depth <= DETAIL_DEPTH
     sheet, windows, width = _lay_out(mesh, detailed)
     row_in = 0.55 if detailed else 0.2

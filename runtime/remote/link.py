@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import DeviceError, LightloomError, complaint
+from ..errors import DeviceError, complaint
+from ..installed import missing
 from .wire import ERROR, MAX_BYTES, Message, pack, size, unpack
 
 if TYPE_CHECKING:
@@ -26,9 +27,7 @@ def zmq_module() -> Any:
     try:
         import zmq
     except ImportError as error:
-        raise LightloomError(
-            complaint("a served device needs pyzmq, which is not installed", next_step="pip install 'lightloom[serve]'")
-        ) from error
+        raise missing("a served device", "pyzmq", "serve") from error
     return zmq
 
 

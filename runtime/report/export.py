@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, LightloomError, complaint
+from ..errors import InputError, complaint
+from ..installed import missing
 from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
 from ..scheduling.schedule import Schedule
@@ -121,9 +122,7 @@ def _drawing() -> Iterator[Callable[[], Figure]]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure as Made
     except ImportError as error:
-        raise LightloomError(
-            complaint("Figures need matplotlib, which is not installed", next_step="pip install 'lightloom[demo]'")
-        ) from error
+        raise missing("figures", "matplotlib", "demo") from error
 
     def make() -> Figure:
         found = Made(layout="constrained")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from ..errors import LightloomError, complaint
+from ..installed import missing
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     try:
         import jinja2
     except ImportError as error:
-        raise LightloomError(
-            complaint("The page needs jinja2, which is not installed", next_step="pip install 'lightloom[demo]'")
-        ) from error
+        raise missing("the page", "jinja2", "demo") from error
     source = files(__name__.rpartition(".")[0]).joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined

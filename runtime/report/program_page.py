@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from ..errors import LightloomError, complaint
+from ..installed import missing
 from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
 from ..scheduling.schedule import Schedule
@@ -25,9 +25,7 @@ def program_page(body: ProgramBody, schedule: Schedule, energy: EnergyReport) ->
     try:
         import jinja2
     except ImportError as error:
-        raise LightloomError(
-            complaint("The page needs jinja2, which is not installed", next_step="pip install 'lightloom[demo]'")
-        ) from error
+        raise missing("the page", "jinja2", "demo") from error
     data = page_data(body, schedule, energy)
     # `</` would end the script element that holds the data
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import InputError, complaint
+from ..installed import install_hint
 from ..meshes import Mesh
 from . import reference
 from .batches import arrange
@@ -104,7 +105,7 @@ def _check(fields: Tensor, phases: Tensor) -> None:
                 "The triton engine needs triton, which cannot be imported",
                 where="engine",
                 got="'triton'",
-                next_step="pip install 'lightloom[gpu]', or take engine='auto'",
+                next_step=f"{install_hint('gpu')}, or take engine='auto'",
             )
         )
     for name, tensor in (("fields", fields), ("phases", phases)):

@@ -161,5 +161,5 @@ def test_command_writes_the_page(tmp_path, monkeypatch, demo):
 
 def test_missing_jinja2_names_the_extra(monkeypatch, demo):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(LightloomError, match=r"lightloom\[demo\]"):
+    with pytest.raises(LightloomError, match=r"\[demo\]"):
         html_page(demo)

@@ -59,5 +59,5 @@ def test_no_epochs():
 
 def test_missing_scikit_learn_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(LightloomError, match=r"scikit-learn.*lightloom\[demo\]"):
+    with pytest.raises(LightloomError, match=r"scikit-learn.*\[demo\]"):
         load_digits_split()

@@ -197,7 +197,7 @@ def test_asked_for_and_not_there(installed, monkeypatch):
     if not installed:
         monkeypatch.setattr(triton_loop, "_kernel", lambda: None)
     tables = make_tables(make_bank(4, 4), make_target(4))
-    with pytest.raises(InputError, match="CUDA GPU" if installed else r"lightloom\[gpu\]"):
+    with pytest.raises(InputError, match="CUDA GPU" if installed else r"\[gpu\]"):
         forward(tables, vectors(2, 4), engine="triton")
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lightloom.runtime.errors import InputError
+from lightloom.runtime.errors import LightloomError
 from lightloom.runtime.meshes import TOPOLOGIES, mesh
 
 pytest.importorskip("matplotlib")
@@ -62,7 +62,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         return true_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(InputError, match=r"needs matplotlib.*lightloom\[demo\]"):
+    with pytest.raises(LightloomError, match=r"needs matplotlib.*\[demo\]"):
         mesh("clements", 4).draw()
-    with pytest.raises(InputError, match="matplotlib"):
+    with pytest.raises(LightloomError, match="matplotlib"):
         mesh("clements", 4).draw_svg()
