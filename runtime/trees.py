@@ -78,6 +78,12 @@ def _record(name: str, fields: dict[str, Any]) -> Any:
     names = tuple(fields)
     if isinstance(found, type) and issubclass(found, tuple) and getattr(found, "_fields", None) == names:
         return tuple.__new__(found, fields.values())
+    if (
+        isinstance(found, type)
+        and hasattr(found, "n_sequence_fields")
+        and getattr(found, "__match_args__", ()) == names
+    ):
+        return found(fields.values())  # torch.return_types: a sequence of C, with names
     if found in pytree.SUPPORTED_NODES and dataclasses.is_dataclass(found) and callable(found):
         known = {field.name for field in dataclasses.fields(found) if field.init}
         if known.issuperset(names):

@@ -24,8 +24,15 @@ DTYPES: dict[str, torch.dtype] = {
     "u16": torch.uint16,
     "u32": torch.uint32,
     "bool": torch.bool,
+    "u64": torch.uint64,
+    "c32": torch.complex32,
     "c64": torch.complex64,
     "c128": torch.complex128,
+    "f8e4m3fn": torch.float8_e4m3fn,
+    "f8e4m3fnuz": torch.float8_e4m3fnuz,
+    "f8e5m2": torch.float8_e5m2,
+    "f8e5m2fnuz": torch.float8_e5m2fnuz,
+    "f8e8m0fnu": torch.float8_e8m0fnu,
 }
 """Short dtype names of the IR text, and the torch dtypes they stand for."""
 
@@ -52,9 +59,26 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A torch enumeration literal: a dtype, layout, memory format or device, by its torch name."""
+    """A torch enumeration literal: a dtype, layout, memory format or device, by its torch name; or a complex number."""
 
     text: str
+
+
+def complex_token(number: complex) -> Token:
+    """A complex number as a literal: ``complex:<real>:<imaginary>``."""
+    return Token(f"complex:{number.real!r}:{number.imag!r}")
+
+
+def complex_of(text: str) -> complex | None:
+    """The complex number of a token's text; None where it is none."""
+    kind, _, rest = text.partition(":")
+    parts = rest.split(":")
+    if kind != "complex" or len(parts) != 2:
+        return None
+    try:
+        return complex(float(parts[0]), float(parts[1]))
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

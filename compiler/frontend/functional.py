@@ -2,7 +2,8 @@
 
 ``run_decompositions`` makes any program functional by tracing it again, which takes longer than the export. Most
 programs write in place only into values that nothing else shares (``relu_`` after a convolution): those are read as
-they stand. Everything else goes the long way.
+they stand. Everything else goes the long way, where what the host
+has no entry for is spelled in ops that it has.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from ...runtime.hostops import is_allowed
-from .recurrent_ops import NAMES
+from .decompositions import is_known, rules_for
 
 _NEVER_SHARED = """
     adaptive_avg_pool1d adaptive_avg_pool2d add addmm avg_pool1d avg_pool2d batch_norm bmm cat clamp conv1d conv2d
@@ -38,7 +39,14 @@ def functional(program: ExportedProgram) -> tuple[ExportedProgram, frozenset[str
         return program, in_place
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return program.run_decompositions({}), frozenset()
+        rules, custom = rules_for(program)
+        try:
+            return program.run_decompositions({**rules, **custom}), frozenset()
+        except Exception:
+            if not custom:
+                raise
+            # the Python of a custom op that leaves torch: the op stays, to be refused by name
+            return program.run_decompositions(rules), frozenset()
 
 
 def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
@@ -53,19 +61,13 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
         if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
             continue
         if not node.target._schema.is_mutable:
-            known = is_allowed(_name(node.target)) or str(node.target) in NAMES
-            if not known and "assert" not in str(node.target):
+            if not is_known(node.target) and "assert" not in str(node.target):
                 return None
             continue
         if not _is_plain(node, order):
             return None
         in_place.add(node.name)
     return frozenset(in_place)
-
-
-def _name(op: torch._ops.OpOverload) -> str:
-    name = f"{op._opname}.{op._overloadname}"
-    return name if op.namespace == "aten" else f"{op.namespace}.{name}"
 
 
 def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int]) -> bool:

@@ -77,6 +77,8 @@ def _tree(spec: pytree.TreeSpec, leaves: Iterator[Tree], verb: str) -> Tree:
         kind = spec.context
         return _record(kind, kind._fields, children)
     names = getattr(kind, "_fields", None)
+    if hasattr(kind, "n_sequence_fields"):  # torch.return_types: named, but no named tuples
+        names = kind.__match_args__
     if isinstance(kind, type) and issubclass(kind, tuple) and names is not None:
         return _record(kind, names, children)
     found = _keys(spec.context, len(children))

@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ...runtime.errors import CaptureError, complaint
+from ...runtime.hostops import is_allowed
 from ...runtime.values import (
     Arg,
     Dim,
@@ -23,11 +24,13 @@ from ...runtime.values import (
     Token,
     TupleType,
     ValueType,
+    complex_token,
     dtype_name,
     references,
 )
 from ..ir import Graph, Node, Origin, Value
 from ..ir.identity import Identity, identity
+from ..refusals import why_refused
 from .example import Leaf
 from .recurrent_ops import NAMES
 from .structure import outputs_of, parameters_of
@@ -83,6 +86,7 @@ class _Translation:
 
     def graph(self) -> Graph:
         self._refuse_mutation()
+        self._refuse_custom()
         inputs, constants, store = self._placeholders()
         nodes = tuple(
             self._node(node)
@@ -118,6 +122,23 @@ class _Translation:
                     where=", ".join(mutated),
                     allowed="a pure function of its inputs",
                     next_step="return the new state as an output and pass it back as an input",
+                )
+            )
+
+    def _refuse_custom(self) -> None:
+        """Ops of other libraries than ATen must be on the host's list: their kernels are code."""
+        offenders = [
+            f"\n  - {_path(node) or node.name}: {op}: {why_refused(op)}"
+            for node in self.program.graph.nodes
+            if node.op == "call_function" and not (op := _op_name(node.target)).startswith(("aten.", "py."))
+            if not is_allowed(op)
+        ]
+        if offenders:
+            raise CaptureError(
+                complaint(
+                    f"{len(offenders)} op(s) are not of torch itself",
+                    got="".join(offenders),
+                    next_step="compile the parts before and after them",
                 )
             )
 
@@ -226,6 +247,8 @@ class _Translation:
         if kind is None:
             raise CaptureError(complaint("an op yields no value", where=_path(node), got=str(node.target)))
         op = _op_name(node.target)
+        if op == "aten.as_strided.default":
+            _refuse_strides(node)
         args = tuple(self._arg(arg) for arg in node.args)
         if node.name in self.in_place:
             base, _, overload = op.rpartition(".")
@@ -258,6 +281,8 @@ class _Translation:
                 return Token(str(arg).removeprefix("torch."))
             case torch.device():
                 return Token(str(arg))
+            case complex():
+                return complex_token(arg)
         raise CaptureError(complaint("an op has an argument the IR cannot hold", got=repr(arg)))
 
     def _type(self, value: object) -> ValueType | None:
@@ -319,6 +344,19 @@ def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
     fixed = expression.subs({symbol: known[str(symbol)] for symbol in expression.free_symbols if str(symbol) in known})
     roots = [root for root in sympy.solve(fixed - value, unknown[0]) if root.is_Integer]
     return {str(unknown[0]): int(roots[0])} if roots else {}
+
+
+def _refuse_strides(node: torch.fx.Node) -> None:
+    """Strides mean something in the memory that the tensor had when traced, which only a contiguous one has always."""
+    source = node.args[0].meta.get("val") if isinstance(node.args[0], torch.fx.Node) else None
+    if not isinstance(source, torch.Tensor) or not source.is_contiguous() or source.storage_offset():
+        raise CaptureError(
+            complaint(
+                "as_strided of a tensor that is not contiguous",
+                where=_path(node) or node.name,
+                next_step="call .contiguous() before it, or use views such as unfold, narrow and transpose",
+            )
+        )
 
 
 def _op_name(target: object) -> str:

@@ -14,7 +14,7 @@ _TOKENS = re.compile(
     r"""(?P<space>[ \t\n]+)
       | (?P<string>"(?:[^"\\\n]|\\.)*")
       | (?P<ref>[%@](?:[A-Za-z0-9_.$]+|"(?:[^"\\\n]|\\.)*"))
-      | (?P<token>![A-Za-z0-9_.:]+)
+      | (?P<token>![A-Za-z0-9_.:+-]+)
       | (?P<number>-?(?:inf|nan)\b|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![A-Za-z_]))
       | (?P<name>[A-Za-z_$][A-Za-z0-9_.$]*)
       | (?P<punct>[:=(){}\[\],])""",

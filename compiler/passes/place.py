@@ -14,6 +14,7 @@ from ...runtime.onnx_reference import operator
 from ...runtime.targets import Target
 from ...runtime.values import Ref, references
 from ..ir import Graph, Node, Placement
+from ..refusals import why_refused
 from .base import Options, matches, require_match
 from .costs import MAC_OPS
 from .fold_quantization import integers
@@ -43,9 +44,9 @@ class Place:
         """See :class:`GraphPass`.
 
         Raises:
-            CompileError: weights that no chip can hold (NaN, infinite, complex, integer), a glob that matches
-                nothing, no op for the chip at all, an op the host does not know, or, with ``strict``,
-                multiply-accumulates left on the host. All offenders are named at once.
+            CompileError: weights that no chip can hold (NaN, infinite), a glob that matches nothing, no op for the
+                chip at all, an op the host does not know, or, with ``strict``, multiply-accumulates left on the
+                host. All offenders are named at once.
         """
         paths = [node.origin.path for node in graph.nodes if node.op in MAC_OPS and node.origin.path]
         paths = list(dict.fromkeys(paths))
@@ -72,6 +73,9 @@ class Place:
                 return Placement("host", "its weight is computed at run time")
             if isinstance(node.args[2], Ref) and node.args[2].name not in graph.store:
                 return Placement("host", "its bias is computed at run time")
+            if graph.store[weight.name].dtype not in _REAL:
+                kind = str(graph.store[weight.name].dtype).removeprefix("torch.")
+                return Placement("host", f"its weight is {kind}: a mesh holds real numbers of 16 bits or more")
             reason = _weights(weight.name, graph, memory) + self._range(node, producers, graph.store, target)
             return Placement("photonic", reason)
         if node.op == "ll.recurrent":
@@ -197,15 +201,17 @@ def _refuse_unknown(nodes: list[Node]) -> None:
         raise CompileError(
             complaint(
                 f"{len(unknown)} op(s) are not among the ops the host may run",
-                got="".join(f"\n  - {node.origin.path or node.name}: {node.op}" for node in unknown),
-                allowed="the functional ATen ops of runtime/hostops.py",
-                next_step="rewrite the model with allowed ops, or compile the part before and after it",
+                got="".join(
+                    f"\n  - {node.origin.path or node.name}: {node.op}: {why_refused(node.op)}" for node in unknown
+                ),
+                allowed="the ops of docs/host-ops.md",
+                next_step="rewrite the model with these, or compile the part before and after it",
             )
         )
 
 
 def _refuse_weights(nodes: list[Node], graph: Graph) -> None:
-    """NaN, infinite, complex and integer weights cannot be programmed; say which, all at once."""
+    """NaN and infinite weights cannot be programmed, nor those of loops in other numbers; say which, all at once."""
     faults: list[str] = []
     for node in nodes:
         if node.placement is None or node.placement.where != "photonic" or node.op == "ll.product":

@@ -17,6 +17,7 @@ from .constants import Constants
 from .product_chains import pairs
 from .product_operands import Operands, UnspelledError, sorted_out
 from .products import Product, product_of
+from .spell_bilinear import spell_bilinear
 
 _RESHAPES = ("aten.view.default", "aten._unsafe_view.default", "aten.reshape.default")
 
@@ -38,7 +39,8 @@ class SpellProducts:
     The constant may be on either side and of any rank. Its axes that only it has number the layer's outputs, the
     summed ones its inputs; axes that both operands and the result share number independent matrices: the groups of a
     1 x 1 convolution. Transposes of weights are views of the same memory; those of inputs and results are host views.
-    A constant added to such a result along the layer's outputs becomes its bias where it has none: the same sum.
+    A bilinear layer is such a product, and a short sum on the host. A constant added to such a result along the
+    layer's outputs becomes its bias where it has none: the same sum.
     """
 
     name: ClassVar[str] = "spell_products"
@@ -69,7 +71,8 @@ class _Spelling:
     def graph(self) -> Graph:
         """The graph with every product spelled."""
         for whole in self.source.nodes:
-            for node in pairs(whole, self.types, self.constants):
+            bilinear = spell_bilinear(whole, self.types, self.constants)
+            for node in bilinear or pairs(whole, self.types, self.constants):
                 self.types[node.name] = node.type
                 self._take(
                     replace(

@@ -48,7 +48,7 @@ from .manifest import (
     RecurrentEntry,
     parse_manifest,
 )
-from .tensors import read_tensors
+from .tensors import RAW, read_tensors
 
 
 def load(path: str | os.PathLike[str]) -> ProgramBody:
@@ -123,8 +123,9 @@ def _constant(entry: ConstantEntry, array: np.ndarray, manifest: Manifest, where
     if dtype is None:
         raise fault("A constant has an unknown dtype", where, entry.dtype, ", ".join(DTYPES))
     tensor = torch.from_numpy(array)
-    if manifest.tensors[entry.tensor].dtype == "BF16":
-        tensor = tensor.view(torch.bfloat16)
+    stored = manifest.tensors[entry.tensor].dtype
+    if stored in RAW:
+        tensor = tensor.view(RAW[stored])
     if dtype.is_complex and tensor.dim() and tensor.shape[-1] == 2 and tensor.dtype in _REAL:
         tensor = torch.view_as_complex(tensor)
     if tensor.dtype != dtype:
@@ -132,7 +133,7 @@ def _constant(entry: ConstantEntry, array: np.ndarray, manifest: Manifest, where
     return tensor
 
 
-_REAL = (torch.float32, torch.float64)
+_REAL = (torch.float16, torch.float32, torch.float64)
 
 
 def _bank(entry: BankEntry, pool: dict[str, np.ndarray], where: str) -> TileBank:

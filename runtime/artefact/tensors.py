@@ -40,10 +40,26 @@ STORED: dict[str, np.dtype[Any]] = {
     "U16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
     "BOOL": np.dtype("?"),
+    "F8_E4M3": np.dtype("u1"),
+    "F8_E4M3FNUZ": np.dtype("u1"),
+    "F8_E5M2": np.dtype("u1"),
+    "F8_E5M2FNUZ": np.dtype("u1"),
+    "F8_E8M0": np.dtype("u1"),
 }
-"""safetensors dtype names and the numpy dtypes that hold their bytes (bfloat16 as raw uint16)."""
+"""safetensors dtype names and the numpy dtypes that hold their bytes (what numpy lacks as raw integers)."""
 
-_NUMPY = {dtype: name for name, dtype in STORED.items() if name != "BF16"}
+RAW: dict[str, torch.dtype] = {
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E4M3FNUZ": torch.float8_e4m3fnuz,
+    "F8_E5M2": torch.float8_e5m2,
+    "F8_E5M2FNUZ": torch.float8_e5m2fnuz,
+    "F8_E8M0": torch.float8_e8m0fnu,
+}
+"""The torch dtypes that numpy lacks, by safetensors name."""
+
+_RAW_NAMES = {dtype: name for name, dtype in RAW.items()}
+_NUMPY = {dtype: name for name, dtype in STORED.items() if name not in RAW}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +82,9 @@ def tensor_blob(name: str, tensor: torch.Tensor) -> Blob:
     plain = tensor.detach().cpu().contiguous()
     if plain.is_complex():
         plain = torch.view_as_real(plain.resolve_conj())
-    if plain.dtype == torch.bfloat16:
-        return Blob(name, "BF16", plain.view(torch.uint16).numpy())
+    if plain.dtype in _RAW_NAMES:
+        raw = torch.uint16 if plain.itemsize == 2 else torch.uint8
+        return Blob(name, _RAW_NAMES[plain.dtype], plain.view(raw).numpy())
     return array_blob(name, plain.resolve_neg().numpy())
 
 

@@ -28,7 +28,7 @@ def test_random_entries_are_inert_without_their_training_flag():
     random = [op for op in ATEN if torch.Tag.nondeterministic_seeded in overload(op).tags]
     for op in random:
         flags = {argument.name for argument in overload(op)._schema.arguments}
-        assert flags & {"train", "dropout_p"}, op
+        assert flags & {"train", "training", "dropout_p"}, op
 
 
 def test_powers_of_sizes_are_small():

@@ -78,6 +78,7 @@ def make_body() -> ProgramBody:
         "conv.bias": torch.randn(6, generator=generator),
         "half": torch.randn(3, generator=generator).to(torch.float16),
         "brain": torch.randn(2, 2, generator=generator).to(torch.bfloat16),
+        "eighth": torch.randn(3, generator=generator).to(torch.float8_e5m2),
         "twist": torch.randn(2, generator=generator, dtype=torch.complex64),
         "mask": torch.tensor([True, False, True]),
         "count": torch.tensor(3),
