@@ -11,7 +11,6 @@ of the processor's time, which other processes disturb less, and say nothing of 
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import sys
 import time
@@ -23,6 +22,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from harness import finish, seconds
+from options import Options
 
 from lightloom.runtime.meshes import Mesh, mesh
 from lightloom.runtime.slicing import Imperfections, blocked, propagate
@@ -84,7 +84,7 @@ def measure(ports: int, batch: int, sides: list[int], device: torch.device, repe
 
 def main() -> None:
     """Measure, print, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__)
     numbers = lambda text: [int(part) for part in text.split(",")]  # noqa: E731
     parser.add_argument("--ports", type=numbers, default=[64, 256, 1024])
     parser.add_argument("--batches", type=numbers, default=[128, 512, 4096])

@@ -10,13 +10,13 @@ is saved and loaded in less time than the SVDs take.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import torch
 from harness import PeakMemory, finish, seconds
+from options import Options
 
 import lightloom as ll
 from lightloom.compiler.passes import cut, grid
@@ -71,12 +71,15 @@ def measure(name: str, target: ll.Target) -> tuple[dict[str, object], dict[str, 
 
 
 def main() -> None:
-    names = [name for name in sys.argv[1:] if not name.startswith("--") and "." not in name]
+    parser = Options(__doc__, "torchvision")
+    parser.add_argument("names", nargs="*", default=["resnet18", "resnet50"], metavar="NAME", help="torchvision's")
+    parser.add_argument("--json", help="write the table as JSON")
+    names = parser.parse_args().names
     target = ll.targets.get("mzi64").with_({"mesh.phase_bits": 16})
     ll.compile(torch.nn.Linear(8, 8), torch.zeros(1, 8), target)  # kernels from their cache, imports done
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for name in names or ["resnet18", "resnet50"]:
+    for name in names:
         row, passes = measure(name, target)
         rows.append(row)
         shares = ", ".join(f"{key} {value:.2f} s" for key, value in passes.items() if value > 0.05)

@@ -34,6 +34,7 @@ if __name__ == "__main__":
     sys.modules["coverage"] = None  # type: ignore[assignment]  # numba takes this file for the package of its name
 
 import torch
+from options import Options, require
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
@@ -49,6 +50,7 @@ TOLERANCE = 1e-4
 
 def main() -> None:
     options = _options()
+    require(*dict.fromkeys(pattern.partition(":")[0] for pattern in options.names or EVERYTHING))
     names = [name for pattern in options.names or EVERYTHING for name in zoo.names(pattern)]
     if options.list:
         print("\n".join(names))
@@ -78,7 +80,7 @@ def _import_once(names: list[str]) -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, torchvision="torchvision:*", timm="timm:*", transformers="transformers:*")
     parser.add_argument("names", nargs="*", metavar="NAME", help="library:network, with wildcards")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--capture-only", action="store_true", help="stop after the capture")

@@ -12,12 +12,12 @@ SVDs' time on the clock, and 6 GB.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 
 import torch
 from harness import finish
+from options import Options
 
 import lightloom as ll
 from lightloom.compiler.passes import cut, grid
@@ -31,7 +31,7 @@ STRIDE = 8
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, "transformers")
     parser.add_argument("--target", default="mzi64")
     parser.add_argument("--layers", type=int, default=12, help="fewer than 12 for a quick look")
     parser.add_argument("--json", help="write the table as JSON")

@@ -8,22 +8,27 @@ detector noise at most 20 times.
 
 from __future__ import annotations
 
-import sys
 import time
 
 import torch
 from harness import alternating, finish
+from options import Options
 
 import lightloom as ll
 from lightloom.models.vision import torchvision_network
 
 
 def main() -> None:
-    words = [word for word in sys.argv[1:] if not word.startswith("--") and "." not in word]
-    name, batch, size = (*words, *["resnet18", "8", "224"][len(words) :])
+    parser = Options(__doc__, "torchvision")
+    parser.add_argument("network", nargs="?", default="resnet18", help="torchvision's")
+    parser.add_argument("batch", nargs="?", type=int, default=8)
+    parser.add_argument("size", nargs="?", type=int, default=224, help="height and width of the images")
+    parser.add_argument("--json", help="write the table as JSON")
+    options = parser.parse_args()
+    name, batch, size = options.network, options.batch, options.size
     torch.manual_seed(0)
     model = torchvision_network(name)
-    x = torch.randn(int(batch), 3, int(size), int(size))
+    x = torch.randn(batch, 3, size, size)
     quiet = {"detection.noise": False, "mesh.phase_error_rad": 0.0}
     eight = {"encoding.dac_bits": 8, "detection.adc_bits": 8, "mesh.phase_bits": 8, "mesh.attenuator_bits": 8}
     program = ll.compile(model, x[:1], ll.targets.get("mzi64").with_({**quiet, **eight}))
@@ -40,7 +45,7 @@ def main() -> None:
         work()
         first[key] = time.perf_counter() - start
     times = alternating(works, repeats=3)
-    macs = program.explain().macs * int(batch)
+    macs = program.explain().macs * batch
     exact = eager(model, x)
     rows = [
         {

@@ -8,7 +8,6 @@ best of three after one warm-up (compilation is not counted).
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from options import Options
 
 from lightloom.compiler.programming import program_unitaries
 from lightloom.compiler.programming.clements import program_complex, program_real
@@ -61,7 +61,7 @@ def measure(tiles: int, ports: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure, print a table with ratios to the SVDs, and write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--tiles", type=int, default=1000)
     parser.add_argument("--ports", type=int, default=64)
     parser.add_argument("--json", type=Path)

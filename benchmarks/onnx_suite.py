@@ -8,7 +8,6 @@ what multiplies by constants on the ideal simulated chip; the table says where e
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import json
@@ -27,6 +26,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from options import Options, require
 
 CATEGORIES = {
     "PyTorchConvertedModel": "pytorch-converted",
@@ -334,7 +335,7 @@ def versions() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, onnxruntime="--backends onnxruntime", onnx2torch="--backends onnx2torch")
     parser.add_argument("--backends", nargs="+", default=list(BACKENDS), choices=BACKENDS)
     parser.add_argument("--match", default="", help="regular expression over category/test")
     parser.add_argument("--workers", type=int, default=1)
@@ -344,6 +345,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="write PATH.md and PATH.json")
     parser.add_argument("--keep", action="store_true", help="keep results of PATH.json that this run does not repeat")
     arguments = parser.parse_args()
+    require(*(name for name in arguments.backends if name != "lightloom"))
     with tempfile.TemporaryDirectory() as home, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         os.environ["ONNX_HOME"] = home

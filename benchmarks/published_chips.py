@@ -8,7 +8,6 @@ With ``--check`` nothing is written, and a page that differs is an error.
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import sys
@@ -226,7 +225,9 @@ def render(page: str) -> str:
 
 def main() -> None:
     """Write the page, or check it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    from options import Options  # here, for those who load this file for its tables
+
+    parser = Options(__doc__)
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--check", action="store_true")
     options = parser.parse_args()

@@ -11,7 +11,6 @@ no complaint.
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 import statistics
@@ -23,6 +22,7 @@ from typing import Any
 
 import torch
 from harness import finish, seconds
+from options import Options, require
 
 import lightloom as ll
 from lightloom.models.vision import torchvision_network
@@ -84,7 +84,7 @@ def measured(program: ll.Program, browser: str, repeats: int) -> dict[str, Any]:
 
 def main() -> None:
     """Parse arguments, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, torchvision="without files")
     parser.add_argument("files", nargs="*", type=Path, help="compiled programs")
     parser.add_argument("--net", default="resnet50")
     parser.add_argument("--target", default="mzi64")
@@ -93,6 +93,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the results here too")
     given = parser.parse_args()
+    if not given.files:
+        require("torchvision")
     if given.browser is None:
         raise SystemExit("no Chromium found: say where it is with --browser")
     programs = [ll.load(path) for path in given.files]

@@ -23,7 +23,6 @@ the peak of the whole process. ``--nets ''`` and ``--million 0`` leave parts out
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 import warnings
@@ -34,6 +33,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from harness import PeakMemory, finish
+from options import Options, require
 
 import lightloom as ll
 from lightloom.compiler.passes import emit
@@ -63,7 +63,7 @@ LENGTH = 128
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, torchvision="networks of images", transformers="bert and gpt2")
     parser.add_argument("--target", default="mzi64")
     parser.add_argument("--nets", default=",".join(NETWORKS), help="networks, by commas")
     parser.add_argument("--cores", default="1,4,16,64")
@@ -75,6 +75,8 @@ def main() -> None:
     parser.add_argument("--million", type=int, default=1_000_000, help="tiles of the program made by hand; 0 for none")
     parser.add_argument("--json", help="write the table as JSON")
     options = parser.parse_args()
+    nets = list(filter(None, options.nets.split(",")))
+    require(*dict.fromkeys("transformers" if name in ("bert", "gpt2") else "torchvision" for name in nets))
     fields = {name: float(value) for name, _, value in (item.partition("=") for item in options.set)}
     target = ll.targets.get(options.target).with_({"mesh.buffers": options.buffers, **fields})
     given = [f"{options.target}, {options.buffers} buffer(s) a core, batch {options.batch}", *options.set]
@@ -83,7 +85,7 @@ def main() -> None:
         notes += [million(target.with_({"mesh.cores": 64}), options.million, plan) for plan in PLANS]
     chips = [target] + [target.with_({"timing.reconfigure_s": options.fast})] * (options.fast > 0)
     rows: list[dict[str, Any]] = []
-    for name in filter(None, options.nets.split(",")):
+    for name in nets:
         body = program(name, target)
         for chip in chips:
             for cores in map(int, options.cores.split(",")):

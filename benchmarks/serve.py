@@ -7,7 +7,6 @@ The same simulator in this process is the reference. Run it on an idle machine: 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from options import Options
 from torch import nn
 
 import lightloom as ll
@@ -28,7 +28,7 @@ SERVE = [sys.executable, "-P", "-m", "lightloom.cli", "serve", "--address", "tcp
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Options(__doc__, "zmq")
     parser.add_argument("--target", default="mzi64")
     parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--batch", type=int, default=2048)

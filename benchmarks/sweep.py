@@ -10,7 +10,6 @@ the same sweep in another folder that nobody disturbed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 
 import torch
 from harness import finish
+from options import Options
 from torch import nn
 
 from lightloom.models.vision import torchvision_network
@@ -71,7 +71,7 @@ class Lives:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__, "torchvision")
     parser.add_argument("--kills", type=int, default=8)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--size", type=int, default=64, help="Height and width of the images.")

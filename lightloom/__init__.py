@@ -38,12 +38,13 @@ if TYPE_CHECKING:
     from .compiler.pipeline import Progress
     from .program import Program, load
     from .runtime import targets
-    from .runtime.scheduling.plan import Dataflow, Objective
+    from .runtime.scheduling.plan import Dataflow, Objective, Plan
     from .runtime.targets import Target
 
 __version__ = "0.1.0"
 
 _ON_FIRST_USE = {
+    "Plan": (".runtime.scheduling.plan", "Plan"),
     "Program": (".program", "Program"),
     "Target": (".runtime.targets", "Target"),
     "devices": (".devices", ""),
@@ -217,6 +218,7 @@ __all__ = [
     "InputError",
     "LightloomError",
     "LightloomWarning",
+    "Plan",
     "Program",
     "Target",
     "TargetError",

@@ -19,7 +19,6 @@ and figures of the documentation from the results.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -33,6 +32,7 @@ from typing import Any
 
 import parts
 import together
+from shared import Options
 from together import Setting
 
 from lightloom.models import pnn
@@ -188,7 +188,7 @@ def available(names: list[str]) -> Iterator[str]:
 
 def main() -> None:
     """Train what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__, "sklearn")
     parser.add_argument("--data", default="iris,digits")
     parser.add_argument("--meshes", default=",".join(MESHES))
     parser.add_argument("--seeds", type=int, default=5)

@@ -9,12 +9,12 @@ in the results file are not run again.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 from typing import Any
 
 from accuracy import Results
+from shared import Options
 
 from lightloom.models import pnn
 from lightloom.runtime.slicing import Imperfections
@@ -44,7 +44,7 @@ def run(way: str, seed: int, epochs: int) -> dict[str, Any]:
 
 def main() -> None:
     """Train what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__, "sklearn")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--results", type=Path, default=Path("insitu.json"))

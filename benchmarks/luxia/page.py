@@ -7,13 +7,13 @@ What stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` is written
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import tables
+from shared import Options
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {
@@ -69,7 +69,7 @@ def draw(results: Path) -> None:
 
 def main() -> None:
     """Tables into the page, figures beside the results."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__, "matplotlib")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "luxia.md")
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "luxia")
     options = parser.parse_args()

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedKFold, train_test_split
 from torch import Tensor
 
 from lightloom.models import pnn
@@ -59,6 +58,8 @@ def rows_of(data: str, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row numbers of training (70 %), validation (10 %) and test (20 %), the same as ``pnn.load``'s."""
     labels = raw(data)[1]
     # scikit-learn's own types say less than it returns
+    from sklearn.model_selection import train_test_split  # here, so that --help needs nothing
+
     halves: Any = train_test_split
     rest, test = halves(np.arange(len(labels)), test_size=0.2, random_state=seed, stratify=labels)
     train, validation = halves(rest, test_size=0.125, random_state=seed, stratify=labels[rest])
@@ -88,6 +89,8 @@ def folds(data: str, seed: int, count: int, encoding: str = "range") -> list[Fol
         cuts = [(train, validation)]
     else:
         both = np.sort(np.concatenate([train, validation]))
+        from sklearn.model_selection import StratifiedKFold
+
         cutter = StratifiedKFold(count, shuffle=True, random_state=seed)
         cuts = [(both[inside], both[outside]) for inside, outside in cutter.split(both, labels[both])]
     return [

@@ -19,7 +19,6 @@ mini-batches, and as much of the validation, in place of an epoch; the table say
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -28,7 +27,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from worker import Worker, harness
+from shared import Options, harness
+from worker import Worker
 
 PAPER_CASES = [f"{ports}x{batch}" for ports, batch in product((100, 300, 500, 700, 800, 900), (64, 128, 256, 512))]
 MEMORY_CASES = [
@@ -95,7 +95,7 @@ class Lines:
 
 def main() -> None:
     """Measure what is missing and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Options(__doc__, "sklearn")
     parser.add_argument("--cases", default="100x128,300x128,800x512", help="NxBATCH, several, or all, or none")
     parser.add_argument("--reference", type=int, default=300, help="widest mesh for the reference")
     parser.add_argument("--reference-batches", type=int, help="mini-batches in place of a whole epoch of it")

@@ -13,16 +13,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
-
-# the folder above, for this import only: names of its scripts are not to stand for other modules
-sys.path.append(str(Path(__file__).resolve().parents[1]))
-import harness
-
-sys.path.pop()
+from shared import Options, harness
 
 from lightloom.models import pnn
 from lightloom.models.pnn.training import run_epoch
@@ -162,7 +156,9 @@ class Worker:
 
 def main() -> None:
     """The process, from inside: a question a line."""
-    settings = json.loads(sys.argv[1])
+    parser = Options(__doc__, "sklearn")
+    parser.add_argument("settings", help="of the job, as JSON; resources.py starts this script")
+    settings = json.loads(parser.parse_args().settings)
     split = digits()
     if settings["engine"] == "torch":
         # it may keep what this takes, which then counts as idle: little
