@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .attached import maker
+from .runtime import forms
 from .runtime.errors import (
     ArtefactError,
     CaptureError,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from .runtime.targets import Target
 
 __version__ = "0.1.0"
+forms.attach(maker)
 
 _ON_FIRST_USE = {
     "Plan": (".runtime.scheduling.plan", "Plan"),

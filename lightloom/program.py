@@ -27,6 +27,7 @@ from .runtime.report.text import report
 from .runtime.scheduling.plan import Dataflow, Objective, Plan
 from .runtime.scheduling.schedule import Schedule
 from .runtime.targets import Target
+from .whatif import changed_body
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -148,10 +149,8 @@ class Program:
         dataflow: Dataflow | Literal["auto"] | None = None,
         objective: Objective | None = None,
     ) -> Program:
-        """The program on a changed chip, or scheduled in another way, without compiling: :func:`.whatif.what_if`."""
-        from .whatif import what_if
-
-        return what_if(self, changes, dataflow, objective)
+        """The program on a changed chip, or scheduled in another way, at once: see :func:`.whatif.changed_body`."""
+        return Program(changed_body(self.body, changes, dataflow, objective))
 
     @cached_property
     def energy(self) -> EnergyReport:

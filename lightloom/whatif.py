@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
-from .program import Program
 from .runtime.errors import CompileError, complaint
 from .runtime.program import HostStep, ProgramBody, TileBank
 from .runtime.scheduling.plan import Dataflow, Objective, Plan
@@ -36,21 +35,42 @@ CHANGEABLE = tuple(
 target when they are asked for."""
 
 
+class Compiled(Protocol):
+    """A :class:`lightloom.Program`: its body, and made of one."""
+
+    @property
+    def body(self) -> ProgramBody: ...
+
+
+P = TypeVar("P", bound=Compiled)
+
+
 def what_if(
-    program: Program,
+    program: P,
     changes: Mapping[str, Any] | Target,
     dataflow: Dataflow | Literal["auto"] | None = None,
     objective: Objective | None = None,
-) -> Program:
+) -> P:
+    """The program with a changed body: see :func:`changed_body`."""
+    make: Any = type(program)
+    return make(changed_body(program.body, changes, dataflow, objective))
+
+
+def changed_body(
+    body: ProgramBody,
+    changes: Mapping[str, Any] | Target,
+    dataflow: Dataflow | Literal["auto"] | None = None,
+    objective: Objective | None = None,
+) -> ProgramBody:
     """The program on its chip with something changed that tiles do not depend on.
 
     Equal to compiling again for ``target.with_(changes)``, and immediate: the tables are shared. Settings that
     ``fewer_moves`` chose for the order of tiles on the old chip stay as they are.
 
     Args:
-        program: A compiled program.
+        body: A compiled program.
         changes: Field of the target -> value, of :data:`CHANGEABLE`: ``{"encoding.dac_bits": 6}`` or
-            ``{"encoding": {"dac_bits": 6}}``. Or the target that the program is to have: ``program.target.with_(...)``.
+            ``{"encoding": {"dac_bits": 6}}``. Or the target that the program is to have: ``body.target.with_(...)``.
         dataflow, objective: How the changed program is to be scheduled; as it was, where None.
 
     Raises:
@@ -59,7 +79,6 @@ def what_if(
         InputError: An unknown dataflow or objective.
         TargetError: Impossible values, and fields that no target has.
     """
-    body = program.body
     plan = Plan(dataflow or body.plan.dataflow, objective or body.plan.objective)
     changed = differences(body.target, changes) if isinstance(changes, Target) else dict(flat(changes))
     _check(body, changed)
@@ -69,7 +88,7 @@ def what_if(
         name: _at_bits(bank, target if bank.spec.dynamic else layers.get(name, target))
         for name, bank in body.banks.items()
     }
-    return Program(replace(body, target=target, plan=plan, layer_targets=layers, banks=banks))
+    return replace(body, target=target, plan=plan, layer_targets=layers, banks=banks)
 
 
 def differences(before: Target, after: Target) -> dict[str, Any]:

@@ -13,9 +13,7 @@ import torch
 from torch import Tensor
 
 from .errors import InputError, LightloomError, complaint
-from .pricing.event_counts import Counts, host_counts
-from .program import BankSpec, ProductStep, ProgramBody, StepCost, TileBank
-from .scheduling.latency import host_s
+from .program import BankSpec, ProductStep, TileBank
 from .targets.schema import Target
 
 Tiler = Callable[[Tensor, BankSpec, Target], TileBank]
@@ -77,13 +75,3 @@ def joined(step: ProductStep, parts: list[Tensor], left: Tensor, spec: BankSpec)
 def factor_cost(spec: BankSpec) -> int:
     """Operations of the host for the tiles of one sample."""
     return FACTOR_OPS_PER_CUBE * spec.ports**3 * spec.tiles
-
-
-def factor_s(body: ProgramBody, step: ProductStep, batch: int) -> float:
-    """Seconds that the host takes to factorise the matrices of a batch."""
-    return host_s(body.target, 0, batch * body.costs[step.name].elements)
-
-
-def factor_counts(body: ProgramBody, step: ProductStep, batch: int) -> Counts:
-    """Counts of factorising the matrices of a batch."""
-    return host_counts(StepCost(0, 0, body.costs[step.name].elements), batch)

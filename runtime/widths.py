@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .meshes import tile_mesh
-
-if TYPE_CHECKING:
-    from .program import BankSpec
-    from .targets.schema import MeshSpec
+from .meshes import TileShape, tile_mesh
 
 HOST_BYTES = 4
 """Bytes of one number on the host, on the link and in an accumulator (float32)."""
 
 
-def settings_per_tile(spec: MeshSpec | BankSpec) -> int:
+def settings_per_tile(spec: TileShape) -> int:
     """Phase shifters and attenuators of one tile: two meshes and one attenuator a port."""
     return 2 * tile_mesh(spec).phases + spec.ports
 

@@ -54,7 +54,7 @@ def as_module(model: object, example_inputs: object = None) -> tuple[nn.Module |
 
 def _name_inputs(module: OnnxModule) -> None:
     """Give forward the parameters that the ONNX file names: they become the names of the program's inputs."""
-    from .onnx.build import identifier
+    from .onnx.names import identifier
 
     names: list[str] = []
     for info in module.inputs:

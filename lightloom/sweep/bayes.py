@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..runtime.installed import missing
 from .journal import Journal
 from .points import Point
-from .run import Progress, record
+from .recording import Progress, record
 from .spec import MAXIMISED, Range, SweepSpec
 from .workers import Workers
 

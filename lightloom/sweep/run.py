@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,14 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .evaluate import Result, chip, compile_key
+from .bayes import explore
+from .evaluate import chip, compile_key
 from .journal import Journal
 from .points import Point, grid_points, random_points
+from .recording import Progress, record
 from .spec import SweepSpec
 from .workers import Workers, workers
-
-Progress = Callable[[int, int], None]
-"""Called with the points done and the points in all."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,6 @@ def run_sweep(
     try:
         with workers(jobs, dask) as at:
             if spec.method == "bayes":
-                from .bayes import explore
-
                 points = explore(spec, journal, at, max(1, jobs), progress)
             else:
                 points = grid_points(spec) if spec.method == "grid" else random_points(spec)
@@ -86,19 +83,6 @@ def settings_of(spec: SweepSpec) -> dict[str, Any]:
 def finished(point: Point, entry: dict[str, Any]) -> Finished:
     """A point with its entry of the journal."""
     return Finished(point, entry["metrics"], entry["error"])
-
-
-def record(journal: Journal, point: Point, result: Result) -> None:
-    """Write a result to the journal."""
-    journal.add(
-        point.key,
-        {
-            "fields": dict(point.fields),
-            "options": dict(point.options),
-            "metrics": dict(result.metrics),
-            "error": result.error,
-        },
-    )
 
 
 def _all(spec: SweepSpec, points: list[Point], journal: Journal, at: Workers, progress: Progress | None) -> None:

@@ -10,12 +10,13 @@ from types import MappingProxyType
 from typing import Protocol
 
 from ..errors import TargetError, complaint
-from .base import CELL_KINDS, CellKind, Mesh
+from .base import CELL_KINDS, CellKind
 from .butterfly import butterfly
 from .clements import clements, rectangular
 from .clements_bell import clements_bell
 from .diamond import diamond, diamond_ports
 from .fldzhyan import fldzhyan, fldzhyan_bell
+from .mesh import Mesh
 from .reck import reck
 
 TOPOLOGIES: Mapping[str, Callable[..., Mesh]] = MappingProxyType(

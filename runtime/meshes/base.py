@@ -31,16 +31,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import TargetError, complaint
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from .describe import MeshFacts
 
 
 @dataclass(frozen=True)
@@ -63,7 +57,7 @@ CELL_KINDS: Mapping[str, CellKind] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Mesh:
+class Windows:
     """Windows of cells on ``ports`` waveguides, port 0 on top, light from window 0 to the last.
 
     The phases of a mesh are one flat vector: every inner phase of the kind for all cells, then phi of the
@@ -207,24 +201,6 @@ class Mesh:
     def has_gauge(self) -> bool:
         """Whether ``meshes.gauge`` applies: MZIs with a phi each, and a screen on every port."""
         return self.cell == "mzi" and len(self.phi_cells) == self.cells and len(self.screen_ports) == self.ports
-
-    def describe(self, cell_loss_db: float = 0.1) -> MeshFacts:
-        """Cells, depth, phases, splitters on the longest path, and insertion loss (see :class:`MeshFacts`)."""
-        from .describe import describe
-
-        return describe(self, cell_loss_db)
-
-    def draw(self) -> Figure:
-        """The mesh as a matplotlib figure; needs the ``demo`` extra (see :func:`.drawing.draw`)."""
-        from .drawing import draw
-
-        return draw(self)
-
-    def draw_svg(self) -> str:
-        """The mesh as SVG text; needs the ``demo`` extra (see :func:`.drawing.draw_svg`)."""
-        from .drawing import draw_svg
-
-        return draw_svg(self)
 
 
 def _check_window(where: str, ports: int, uppers: tuple[int, ...], lowers: tuple[int, ...]) -> None:

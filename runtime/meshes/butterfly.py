@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import TargetError, complaint
-from .base import Mesh
+from .mesh import Mesh
 
 
 def butterfly(ports: int) -> Mesh:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Mesh
+from .mesh import Mesh
 from .options import whole_number
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Mesh
 from .clements import brickwork
+from .mesh import Mesh
 
 
 def clements_bell(ports: int) -> Mesh:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .base import Mesh
+from .base import Windows
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class MeshFacts:
         )
 
 
-def describe(mesh: Mesh, cell_loss_db: float = 0.1) -> MeshFacts:
+def describe(mesh: Windows, cell_loss_db: float = 0.1) -> MeshFacts:
     """The numbers of a mesh.
 
     Args:
@@ -82,7 +82,7 @@ def describe(mesh: Mesh, cell_loss_db: float = 0.1) -> MeshFacts:
     )
 
 
-def window_ports(mesh: Mesh) -> list[tuple[np.ndarray, np.ndarray]]:
+def window_ports(mesh: Windows) -> list[tuple[np.ndarray, np.ndarray]]:
     """Upper and lower ports of the cells of every window."""
     ends = np.searchsorted(mesh.cell_windows, np.arange(mesh.depth + 1)).tolist()
     return [(mesh.cell_ports[first:last], mesh.cell_lower[first:last]) for first, last in pairwise(ends)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..installed import missing
-from .base import Mesh
+from .base import Windows
 from .describe import window_ports
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class _Sheet:
             self.wires.append(np.stack([x + (to_x - x) * along, y + (to_y - y) * _BEND], axis=1))
 
 
-def draw(mesh: Mesh) -> Figure:
+def draw(mesh: Windows) -> Figure:
     """The mesh as a matplotlib figure; ``figure.savefig`` writes it.
 
     Raises:
@@ -87,7 +87,7 @@ def draw(mesh: Mesh) -> Figure:
     return figure
 
 
-def draw_svg(mesh: Mesh) -> str:
+def draw_svg(mesh: Windows) -> str:
     """The drawing as SVG text, the same for the same mesh.
 
     Raises:
@@ -102,7 +102,7 @@ def draw_svg(mesh: Mesh) -> str:
     return text.getvalue()
 
 
-def _lay_out(mesh: Mesh, detailed: bool) -> tuple[_Sheet, list[float], float]:
+def _lay_out(mesh: Windows, detailed: bool) -> tuple[_Sheet, list[float], float]:
     """Everything in place: the sheet, the middle of every window, and the width of all; rows go down from 0."""
     sheet, middles, x, number = _Sheet(), [], 0.0, 0
     phi = set(mesh.phi_cells.tolist())
@@ -148,7 +148,7 @@ def _rows(ports: int, uppers: list[int], lowers: list[int]) -> np.ndarray:
     return rows
 
 
-def _inside(sheet: _Sheet, mesh: Mesh, x: float, y: float, phi: bool) -> None:
+def _inside(sheet: _Sheet, mesh: Windows, x: float, y: float, phi: bool) -> None:
     """A cell of width 1 on rows y and y - 1, with its splitters and shifters."""
     two = mesh.cell_splitters == 2
     bends = (0.34, 0.82) if two else (0.74,)
@@ -169,7 +169,7 @@ def _inside(sheet: _Sheet, mesh: Mesh, x: float, y: float, phi: bool) -> None:
         sheet.boxes["phi"].append((x + 0.1, y, 0.13, 0.28))
 
 
-def _block(sheet: _Sheet, mesh: Mesh, x: float, y: float, phi: bool) -> None:
+def _block(sheet: _Sheet, mesh: Windows, x: float, y: float, phi: bool) -> None:
     """A cell of width 1 on rows y and y - 1 as a block."""
     for row in (y, y - 1):
         sheet.wire(x, row, x + 1, row)
@@ -180,7 +180,7 @@ def _block(sheet: _Sheet, mesh: Mesh, x: float, y: float, phi: bool) -> None:
         sheet.boxes["phi"].append((x + 0.12, y, 0.18, 0.3))
 
 
-def _label_axes(axes, mesh: Mesh, windows: list[float], width: float) -> None:
+def _label_axes(axes, mesh: Windows, windows: list[float], width: float) -> None:
     """Port numbers at the left, window numbers on top, the facts as title."""
     step = 1 if mesh.ports <= 32 else 4
     rows = range(0, mesh.ports, step)

@@ -18,7 +18,7 @@ from numba import njit
 
 from ..errors import InputError, complaint
 from ..threads import spread
-from .base import Mesh
+from .mesh import Mesh
 
 
 def sign_bytes(mesh: Mesh) -> int:

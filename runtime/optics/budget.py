@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from ..errors import InputError, complaint
 from ..meshes import tile_mesh
-from ..meshes.base import Mesh
-from ..targets.schema import Target
+from ..meshes.mesh import Mesh
+from ..targets.fields import TargetFields
 from .detection import NoiseCoefficients, noise_coefficients, photocurrent_a, rin_rms_a, shot_noise_rms_a
 from .loss import path_loss_db, transmission
+
+AnyTarget = TypeVar("AnyTarget", bound=TargetFields)
 
 
 def launch_power_w(detected_w: float, *efficiencies: float) -> float:
@@ -106,7 +109,7 @@ class LinkBudget:
     shared_shot_noise_a: float
 
 
-def link_budget(target: Target, outputs: int | None = None) -> LinkBudget:
+def link_budget(target: TargetFields, outputs: int | None = None) -> LinkBudget:
     """The link budget of a target; ``outputs`` detectors share the light of all ports, one a port by default."""
     detection, mesh = target.detection, tile_mesh(target.mesh)
     outputs = target.mesh.ports if outputs is None else outputs
@@ -134,7 +137,7 @@ def link_budget(target: Target, outputs: int | None = None) -> LinkBudget:
     )
 
 
-def snr_db(target: Target) -> float:
+def snr_db(target: TargetFields) -> float:
     """Signal-to-noise ratio (of powers of the electrical signal) of a full-scale signal over the longest path."""
     coefficients = _noise(target)
     return -20 * math.log10(coefficients.rms(1.0))
@@ -150,7 +153,7 @@ def snr_bits(ratio_db: float) -> float:
     return math.log2(10 ** (ratio_db / 20) / math.sqrt(12))
 
 
-def adc_snr_db(target: Target) -> float | None:
+def adc_snr_db(target: TargetFields) -> float | None:
     """The ratio at which the noise of a full-scale signal is as large as its ADC's rounding error; None without bits.
 
     A coherent ADC spends one of its bits on the sign.
@@ -159,13 +162,13 @@ def adc_snr_db(target: Target) -> float | None:
     return None if bits is None else bits_snr_db(bits - (target.detection.kind == "coherent"))
 
 
-def asked_snr_db(target: Target) -> float | None:
+def asked_snr_db(target: TargetFields) -> float | None:
     """The ratio asked of a full-scale signal: ``detection.required_snr_db``, or else what its ADC resolves."""
     asked = target.detection.required_snr_db
     return adc_snr_db(target) if asked is None else asked
 
 
-def required_launch_w(target: Target, *, snr_db: float | None = None, bits: float | None = None) -> float:
+def required_launch_w(target: TargetFields, *, snr_db: float | None = None, bits: float | None = None) -> float:
     """Power to launch into each port so that a full-scale signal reaches a ratio, or the noise of so many bits.
 
     What the detector needs, back through its responsivity, the cells of the longest path and the couplings. Amplifier
@@ -207,7 +210,7 @@ class NoiseFloor:
         return -10 * math.log10(total) if total else math.inf
 
 
-def noise_floor(target: Target) -> NoiseFloor:
+def noise_floor(target: TargetFields) -> NoiseFloor:
     """What is left of the noise of a target's full-scale signal when the launched power grows without end."""
     detection = target.detection
     rin = rin_rms_a(1.0, detection.rin_db_per_hz, detection.bandwidth_hz) ** 2
@@ -218,21 +221,21 @@ def noise_floor(target: Target) -> NoiseFloor:
     return NoiseFloor(rin, shot_noise_rms_a(1.0, detection.bandwidth_hz) ** 2 / beat)
 
 
-def _noise(target: Target) -> NoiseCoefficients:
+def _noise(target: TargetFields) -> NoiseCoefficients:
     return noise_coefficients(target, longest_path(tile_mesh(target.mesh)))
 
 
-def launching(target: Target, watts: float) -> Target:
+def launching(target: AnyTarget, watts: float) -> AnyTarget:
     """The target with so many watts launched into a port, unchecked: a sized laser is not sized again."""
     detection = target.detection.model_copy(update={"launch_power_w": watts})
     return target.model_copy(update={"detection": detection})
 
 
-def longest_path_loss_db(target: Target) -> float:
+def longest_path_loss_db(target: TargetFields) -> float:
     """Loss in dB from the launch to a detector over the longest path, couplings included."""
     return path_loss_db(target, longest_path(tile_mesh(target.mesh)))
 
 
-def launch_for_detected_w(target: Target, detected_w: float) -> float:
+def launch_for_detected_w(target: TargetFields, detected_w: float) -> float:
     """Power to launch into a port so that a full-scale field brings ``detected_w`` to its detector, losses paid."""
     return launch_power_w(detected_w, transmission(longest_path_loss_db(target)))

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from ..errors import TargetError, complaint
-from ..targets.schema import Target
+from ..targets.fields import TargetFields
 from .loss import path_loss_db, transmission
 
 ELECTRON_CHARGE_C = 1.602176634e-19
@@ -78,7 +78,7 @@ class NoiseCoefficients:
         return math.sqrt(self.c0 + self.c1 * abs(signal) + self.c2 * signal * signal)
 
 
-def _check_light(target: Target, power_w: float) -> None:
+def _check_light(target: TargetFields, power_w: float) -> None:
     """Raise TargetError unless a full-scale field makes a current that numbers can hold."""
     detection = target.detection
     field = detection.local_oscillator_w * power_w if detection.kind == "coherent" else power_w**2
@@ -93,7 +93,7 @@ def _check_light(target: Target, power_w: float) -> None:
         )
 
 
-def noise_coefficients(target: Target, depth: int) -> NoiseCoefficients:
+def noise_coefficients(target: TargetFields, depth: int) -> NoiseCoefficients:
     """Detector noise of a target whose meshes are ``depth`` windows deep, referred to the signal.
 
     With P the power that a full-scale field brings to its detector after all losses, R the responsivity,

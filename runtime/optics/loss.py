@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ..targets.schema import Target
+from ..targets.fields import TargetFields
 
 
 def transmission(loss_db: float) -> float:
@@ -25,7 +25,7 @@ def stack_loss_db(items: Iterable[tuple[float, float]]) -> float:
     return math.fsum(count * each for count, each in items)
 
 
-def path_loss_db(target: Target, depth: int) -> float:
+def path_loss_db(target: TargetFields, depth: int) -> float:
     """Loss in dB from the launch to a detector: couplings and two meshes (U and V^H) of ``depth`` windows."""
     mesh = target.mesh
     return stack_loss_db([(1, mesh.coupling_loss_db), (2 * depth, mesh.cell_loss_db)])

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..program import BankSpec, ProgramBody, StepCost
+from ..program import BankSpec, ProductStep, ProgramBody, StepCost
 from ..scheduling.plan import Dataflow
 from ..targets.schema import MeshSpec, Target
 from ..widths import HOST_BYTES, number_bytes, settings_per_tile
@@ -142,3 +142,8 @@ def window_counts(
         dataflow,
         int((vectors * chain_ends(table, dataflow)[tiles]).sum()),
     )
+
+
+def factor_counts(body: ProgramBody, step: ProductStep, batch: int) -> Counts:
+    """Counts of factorising the matrices of a batch."""
+    return host_counts(StepCost(0, 0, body.costs[step.name].elements), batch)

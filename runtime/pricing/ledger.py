@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..forms import form
 from ..report.tables import Column, Table, percent, si
 from .events import EVENT_NAMES, EVENTS, Activity
 from .exact import on_grid
@@ -282,9 +283,7 @@ class EnergyReport:
 
     def _repr_html_(self) -> str:
         """Headline figures and bars, for notebooks."""
-        from ..report.notebook import energy_html
-
-        return energy_html(self)
+        return form("energy.html", self)
 
     def __str__(self) -> str:
         return str(self.table())

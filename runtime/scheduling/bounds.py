@@ -11,11 +11,10 @@ import math
 
 import numpy as np
 
-from ..products import factor_s
 from ..program import MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from ..recurrent import windows
 from .critical_path import Cores, critical_path_s
-from .latency import configure_s, host_s, move_s, settings_bytes_per_s, stream_s, tile_setting_bytes
+from .latency import configure_s, factor_s, host_s, move_s, settings_bytes_per_s, stream_s, tile_setting_bytes
 from .moves import moves
 from .step_work import Held, Work, all_work, gates_s, loop_tiles, shortest_configure_s
 

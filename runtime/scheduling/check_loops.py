@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import complaint
-from ..products import factor_s
 from ..program import ProductStep, ProgramBody, RecurrentStep
 from ..recurrent import windows
 from .bounds import gates_s, loop_tiles
 from .check_cores import TOLERANCE, lengths
-from .latency import stream_s
+from .latency import factor_s, stream_s
 from .schedule import EventKind, Schedule
 
 

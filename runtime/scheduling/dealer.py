@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..products import factor_s
 from ..program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from ..recurrent import windows
 from ..walk import reads
 from .bounds import gates_s, loop_tiles
 from .cores import Cores, Cut, Events, columns, joined
-from .latency import configure_s, host_s, move_s, stream_s
+from .latency import configure_s, factor_s, host_s, move_s, stream_s
 from .moves import StepMoves, moves
 from .plan import StepPlan
 from .recurrent_dealing import Host, Places, deal_loop

@@ -22,7 +22,7 @@ from ..targets.schema import Target
 from ..widths import number_bytes, settings_per_tile
 
 if TYPE_CHECKING:
-    from ..program import ProgramBody
+    from ..program import ProductStep, ProgramBody
     from .schedule import Schedule
 
 
@@ -126,6 +126,11 @@ def spare_s(target: Target) -> float:
 def host_s(target: Target, macs: int, elements: int) -> float:
     """Seconds that the host takes for an op of so many multiply-accumulates and output elements."""
     return (macs + elements) / target.energy.host_ops_per_s
+
+
+def factor_s(body: ProgramBody, step: ProductStep, batch: int) -> float:
+    """Seconds that the host takes to factorise the matrices of a batch."""
+    return host_s(body.target, 0, batch * body.costs[step.name].elements)
 
 
 def peak_ops_per_s(target: Target) -> float:

@@ -8,16 +8,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ..forms import form
 from ..program import ProgramBody
 from ..report.tables import Column, Table, csv_text, si
 from .plan import StepPlan
-
-if TYPE_CHECKING:
-    from ..pricing.ledger import EnergyReport
 
 
 class EventKind(IntEnum):
@@ -130,9 +128,7 @@ class Schedule:
         the memory beside its core; moves other than the program needs; or a step that starts before its inputs are
         there.
         """
-        from .check import verify
-
-        verify(self, body)
+        form("schedule.verify", self, body)
 
     def to_dict(self) -> dict[str, Any]:
         """Scalars and a list for each column, JSON-ready; ``kind`` by name."""
@@ -157,16 +153,14 @@ class Schedule:
         """The dict as JSON."""
         return json.dumps(self.to_dict(), indent=indent)
 
-    def to_perfetto(self, path: str | PathLike[str], energy: EnergyReport | None = None) -> None:
+    def to_perfetto(self, path: str | PathLike[str], energy: Any = None) -> None:
         """Write the schedule as a trace for ui.perfetto.dev or chrome://tracing: tracks of cores, host and link.
 
-        ``energy``: that of this schedule, for the power over time.
+        ``energy``: the :class:`..pricing.ledger.EnergyReport` of this schedule, for the power over time.
 
         Raises InputError where the file cannot be written.
         """
-        from ..report.perfetto import write_trace
-
-        write_trace(self, path, energy)
+        form("schedule.perfetto", self, path, energy)
 
     def to_csv(self) -> str:
         """One line an event, with the step's name."""
@@ -231,9 +225,7 @@ class Schedule:
 
     def _repr_html_(self) -> str:
         """Times, a picture of the lanes and the steps, for notebooks."""
-        from ..report.notebook import schedule_html
-
-        return schedule_html(self)
+        return form("schedule.html", self)
 
     def __str__(self) -> str:
         head = (

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..products import factor_s
 from ..program import MatrixStep, ProductStep, ProgramBody, RecurrentStep, Step
 from ..recurrent import windows
 from ..targets.schema import Target
-from .latency import configure_s, host_s, move_s, stream_s, vector_bytes
+from .latency import configure_s, factor_s, host_s, move_s, stream_s, vector_bytes
 from .moves import loop_move_s, moves
 
 GRID = 16

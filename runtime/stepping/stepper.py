@@ -17,8 +17,9 @@ from ..device import PhotonicDevice
 from ..errors import VerifyError, complaint
 from ..layout import leading_positions
 from ..pricing.counts import Counts, host_counts
+from ..pricing.event_counts import factor_counts
 from ..pricing.recurrent_counts import gate_counts
-from ..products import Tiler, factor_counts
+from ..products import Tiler
 from ..program import HostStep, MatrixStep, ProductStep, ProgramBody, RecurrentStep
 from ..recurrent import Recurrence
 from ..scheduling.plan import Dataflow

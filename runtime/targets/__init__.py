@@ -14,9 +14,10 @@ from .schema import (
     Provenance,
     Target,
     TimingSpec,
+    parse_target,
 )
-from .toml import dump_target, parse_target, write_target
-from .toml import read_target as from_toml
+from .schema import read_target as from_toml
+from .toml import dump_target, write_target
 
 __all__ = [
     "AreaSpec",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import TargetError, complaint
 from . import limits
 from .edit import field_names, numbers
 from .faults import close_names, unknown_field
-
-if TYPE_CHECKING:
-    from .schema import Target
+from .fields import TargetFields
 
 
-def contradictions(target: Target) -> list[str]:
+def contradictions(target: TargetFields) -> list[str]:
     """Every contradiction between fields: the constraint, what was given, and which field to change."""
     faults: list[str] = []
     detection, encoding, mesh = target.detection, target.encoding, target.mesh
@@ -65,7 +61,7 @@ def contradictions(target: Target) -> list[str]:
     return faults
 
 
-def _impossible_mesh(target: Target) -> list[str]:
+def _impossible_mesh(target: TargetFields) -> list[str]:
     """Ports or layers that the family does not have; the error of the family itself."""
     from .. import meshes
 

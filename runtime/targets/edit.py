@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from ..errors import complaint
 from .faults import shorten, target_error, unknown_field
+from .fields import TargetFields
 from .sizing import FIELD, overruled
 from .units import unit_of
 
-if TYPE_CHECKING:
-    from .schema import Target
-
+AnyTarget = TypeVar("AnyTarget", bound=TargetFields)
 SOURCE = "set by Target.with_"
 
 
@@ -32,7 +31,7 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def numbers(target: Target) -> dict[str, float]:
+def numbers(target: TargetFields) -> dict[str, float]:
     """Every number of a target by its dotted path, in the schema's order."""
     found: dict[str, float] = {}
     for part, names in field_names(type(target)).items():
@@ -42,7 +41,7 @@ def numbers(target: Target) -> dict[str, float]:
     return {path: value for path, value in found.items() if is_number(value)}
 
 
-def with_changes(target: Target, changes: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> Target:
+def with_changes(target: AnyTarget, changes: Mapping[str, Any] | None, parts: Mapping[str, Any]) -> AnyTarget:
     """A copy of ``target`` with fields changed, see :meth:`Target.with_`.
 
     Raises:

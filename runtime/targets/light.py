@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ..errors import complaint
 from .faults import ROUNDING, at_least, at_most
+from .fields import TargetFields
 from .sizing import FIELD, unasked
-
-if TYPE_CHECKING:
-    from .schema import Target
 
 ROUNDING_DB = 1e-9
 """Slack in dB: a laser that launches what is needed may miss the ratio by rounding."""
 
 
-def light(target: Target) -> list[str]:
+def light(target: TargetFields) -> list[str]:
     """Every constraint of lasers and noise that the target breaks."""
     if target.detection.laser == "sized":
         return _sized(target)
     return [*_above_the_lasers(target), *_given(target)]
 
 
-def _sized(target: Target) -> list[str]:
+def _sized(target: TargetFields) -> list[str]:
     """A sized laser has something to be sized for, some power is enough, and the lasers can launch it."""
     # Imported here: optics describe targets, and only a target that asks something of its light needs them.
     from ..optics import budget
@@ -55,7 +52,7 @@ def _sized(target: Target) -> list[str]:
     ]
 
 
-def _given(target: Target) -> list[str]:
+def _given(target: TargetFields) -> list[str]:
     """The stated power reaches the asked ratio."""
     asked = target.detection.required_snr_db
     if asked is None:
@@ -87,7 +84,7 @@ def _given(target: Target) -> list[str]:
     ]
 
 
-def _above_the_lasers(target: Target) -> list[str]:
+def _above_the_lasers(target: TargetFields) -> list[str]:
     """The stated power is one that the lasers can launch."""
     launched, most = target.detection.launch_power_w, target.detection.max_launch_w
     if most is None or launched <= most * (1 + ROUNDING):
@@ -103,7 +100,7 @@ def _above_the_lasers(target: Target) -> list[str]:
     ]
 
 
-def _no_power(target: Target, asked: float) -> str:
+def _no_power(target: TargetFields, asked: float) -> str:
     """The fault of a ratio that noise forbids which grows with the light: the term, by how much, and what lowers it."""
     from ..optics import budget
 

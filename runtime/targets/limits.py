@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ..errors import complaint
 from .faults import ROUNDING, at_least, at_most
+from .fields import TargetFields
 from .light import light
 from .storage import storage
 
-if TYPE_CHECKING:
-    from .schema import Target
 
-
-def broken(target: Target) -> list[str]:
+def broken(target: TargetFields) -> list[str]:
     """Every constraint of converters, timing, memories and light that the target breaks."""
     return [*_converters(target), *_timing(target), *_rates(target), *storage(target), *light(target)]
 
 
-def _converters(target: Target) -> list[str]:
+def _converters(target: TargetFields) -> list[str]:
     """Each converter's energy has exactly one figure, and a figure of merit has a resolution."""
     faults: list[str] = []
     energy = target.energy
@@ -58,7 +55,7 @@ def _converters(target: Target) -> list[str]:
     return faults
 
 
-def _timing(target: Target) -> list[str]:
+def _timing(target: TargetFields) -> list[str]:
     """Settling, margin and integration fit into the window, and the window into what is asked."""
     faults: list[str] = []
     timing = target.timing
@@ -110,7 +107,7 @@ def _timing(target: Target) -> list[str]:
     return faults
 
 
-def _rates(target: Target) -> list[str]:
+def _rates(target: TargetFields) -> list[str]:
     """Converters take a sample in each window, control starts the shots of every lane, and a core takes the vectors
     asked of it.
     """

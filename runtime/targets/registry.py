@@ -9,8 +9,7 @@ from pathlib import Path
 
 from ..errors import TargetError, complaint
 from .faults import close_names, shorten
-from .schema import Target
-from .toml import parse_target, read_target
+from .schema import Target, parse_target, read_target
 
 PACKAGE = __name__.rpartition(".")[0]
 

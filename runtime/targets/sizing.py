@@ -10,12 +10,10 @@ everything that reads ``launch_power_w`` (noise, prices, reports) sees it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import TargetError, complaint
-
-if TYPE_CHECKING:
-    from .schema import Target
+from .fields import TargetFields
 
 FIELD = "detection.launch_power_w"
 COMPUTED = "computed: "
@@ -29,7 +27,7 @@ class Sizing:
     launch_power_w: float
     source: str
 
-    def holds(self, target: Target) -> bool:
+    def holds(self, target: TargetFields) -> bool:
         """Whether a target launches this already, and says why."""
         item = target.provenance.get(FIELD)
         return (
@@ -46,7 +44,7 @@ class Sizing:
         }
 
 
-def sizing(target: Target) -> Sizing:
+def sizing(target: TargetFields) -> Sizing:
     """The power that a target without contradictions asks of its laser.
 
     Raises: TargetError where nothing is asked.

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import complaint
-
-if TYPE_CHECKING:
-    from .schema import Target
+from .fields import TargetFields
 
 
-def storage(target: Target) -> list[str]:
+def storage(target: TargetFields) -> list[str]:
     """Memories that are stated but too small for one tile's settings or one vector."""
     # Imported here: widths describe targets, and only a target that states memories needs them.
     from ..widths import HOST_BYTES, number_bytes, settings_per_tile

@@ -13,7 +13,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -21,16 +21,17 @@ from ..errors import TargetError, complaint
 from ..files import write_text
 from .edit import field_names, is_number, numbers
 from .faults import from_pydantic, shorten, target_error, unknown_field
-from .schema import Target
+from .fields import TargetFields
 from .sizing import COMPUTED, FIELD, overruled
 from .units import accepted_units, to_si, unit_of
 
+AnyTarget = TypeVar("AnyTarget", bound=TargetFields)
 KINDS = ("measured", "quoted", "assumed")
 DEFAULT_SOURCE = "default of the target schema"
 _KEYS = {"value", "unit", "source", "kind"}
 
 
-def read_target(path: str | os.PathLike[str]) -> Target:
+def read_target(path: str | os.PathLike[str], kind: type[AnyTarget]) -> AnyTarget:
     """Read a target from a TOML file.
 
     Raises:
@@ -43,11 +44,11 @@ def read_target(path: str | os.PathLike[str]) -> Target:
         raise TargetError(
             complaint("cannot read the target file", where=str(path), got=error, next_step="check the path")
         ) from error
-    return parse_target(text, name=path.name)
+    return parse_target(text, kind, name=path.name)
 
 
-def parse_target(text: str, name: str = "target") -> Target:
-    """A target from the text of a TOML file; ``name`` stands in error messages."""
+def parse_target(text: str, kind: type[AnyTarget], name: str = "target") -> AnyTarget:
+    """A target of that kind from the text of a TOML file; ``name`` stands in error messages."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -58,11 +59,11 @@ def parse_target(text: str, name: str = "target") -> Target:
         faults.append(overruled(data["detection"]["launch_power_w"]))
     target = None
     try:
-        target = Target.model_validate({**data, "provenance": provenance})
+        target = kind.model_validate({**data, "provenance": provenance})
     except TargetError as error:
         # Faults of the tables would be told twice as faults of the values: only those told once stay.
         cause = error.__cause__
-        found = from_pydantic(cause, field_names(Target)) if isinstance(cause, ValidationError) else [str(error)]
+        found = from_pydantic(cause, field_names(TargetFields)) if isinstance(cause, ValidationError) else [str(error)]
         known = {_where(fault) for fault in faults}
         faults += [fault for fault in found if _where(fault) not in known]
     if faults or target is None:
@@ -72,12 +73,12 @@ def parse_target(text: str, name: str = "target") -> Target:
         for path in numbers(target)
         if path not in provenance
     }
-    return Target.model_validate({**data, "provenance": {**provenance, **defaults}})
+    return kind.model_validate({**data, "provenance": {**provenance, **defaults}})
 
 
 def split_numbers(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
     """Values in SI units, provenance and faults of a TOML document with some of a target's tables."""
-    known = field_names(Target)
+    known = field_names(TargetFields)
     data: dict[str, Any] = {}
     provenance: dict[str, Any] = {}
     faults: list[str] = []
@@ -147,13 +148,13 @@ def _where(fault: str) -> str:
     return ".".join(path.split(".")[:2])
 
 
-def dump_target(target: Target) -> str:
+def dump_target(target: TargetFields) -> str:
     """The TOML text of a target: ``parse_target(dump_target(t)) == t`` when every number has a source.
 
     Numbers without provenance are written as assumed, with their lack of a source said.
     """
     lines = [f"name = {_text(target.name)}", f"description = {_text(target.description)}"]
-    for part, names in field_names(Target).items():
+    for part, names in field_names(TargetFields).items():
         if not part:
             continue
         values = getattr(target, part)
@@ -175,7 +176,7 @@ def dump_target(target: Target) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_target(target: Target, path: str | os.PathLike[str]) -> None:
+def write_target(target: TargetFields, path: str | os.PathLike[str]) -> None:
     """Write a target to a TOML file. Raises InputError where it cannot be written."""
     write_text(path, dump_target(target))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from .infos import InputInfo, input_info
 from .known import Value
 from .load import Loaded
 from .module import OnnxGraph, OnnxModule, OnnxNode, Step
+from .names import identifier
 from .node import NodeContext
 from .order import check_nesting, leading_to, ordered, reads
 from .registry import Entry, lookup
@@ -323,11 +323,6 @@ class Builder:
         for formal, actual in zip(function.output, node.output, strict=False):
             if actual:
                 scope[actual] = self._read(inner, formal, f"output {formal!r} of function {function.name!r}")
-
-
-def identifier(name: str) -> str:
-    """A module name that still reads like the ONNX name."""
-    return re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or "node"
 
 
 def build_module(loaded: Loaded) -> OnnxModule:

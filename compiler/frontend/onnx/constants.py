@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import torch
 
 from ....runtime.errors import CaptureError, complaint
 from .bounded import Bounded
 from .known import Known, Value
-from .module import OnnxNode
 from .node import NodeContext
 from .registry import Entry
 
 MAX_FOLDED_BYTES = 2**30
 """Constants a model may compute from others while it is built."""
+
+
+class Computes(Protocol):
+    """A node that can be run: a module of :mod:`.module`."""
+
+    node: NodeContext
+
+    def run(self, inputs: list[Any], captured: Mapping[int, Any]) -> tuple[Value, ...]:
+        """Its outputs."""
+        ...
 
 
 @dataclass
@@ -51,7 +61,7 @@ class Constants:
         """Whether an operator reads nothing but constants, so that it can be computed now."""
         return not entry.random and all(slot in self for slot in slots if slot >= 0)
 
-    def fold(self, module: OnnxNode, inputs: list[int], captured: list[int]) -> tuple[Value, ...]:
+    def fold(self, module: Computes, inputs: list[int], captured: list[int]) -> tuple[Value, ...]:
         """What a node yields that reads nothing but constants."""
         with torch.no_grad(), Bounded(module.node):
             return module.run([self._pair(slot) for slot in inputs], {slot: self._pair(slot) for slot in captured})

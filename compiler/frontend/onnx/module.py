@@ -7,21 +7,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing
 
 from ....runtime.errors import InputError, LightloomError, complaint
+from .constants import Constants
 from .guard import check_result
 from .infos import InputInfo
 from .known import Known, Value
+from .names import identifier
 from .node import NodeContext
 from .registry import Entry, known_rule
-
-if TYPE_CHECKING:
-    from .build import Constants
 
 Pair = tuple[Value, Known | None]
 """A value, and its twin as Python numbers where it is a constant that has one."""
@@ -105,7 +104,7 @@ class OnnxNode(nn.Module):
 class _Bound:
     """A subgraph with the outer values it reads."""
 
-    def __init__(self, body: nn.Module, outer: list[Pair]) -> None:
+    def __init__(self, body: Any, outer: list[Pair]) -> None:
         self.body = body
         self.outer = outer
 
@@ -193,8 +192,6 @@ class OnnxGraph(nn.Module):
         self._dead = _dead_after(self._steps, set(outputs))
 
     def _register(self, name: str, tensor: torch.Tensor) -> str:
-        from .build import identifier
-
         base = identifier(name)
         unique, count = base, 1
         while hasattr(self, unique):
