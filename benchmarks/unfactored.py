@@ -14,6 +14,7 @@ from lightloom.compiler.pipeline import compile_model
 from lightloom.runtime.banks import assembled_matrix
 from lightloom.runtime.batched import BatchedMatrices, RunOptions
 from lightloom.runtime.program import TileBank
+from lightloom.runtime.scheduling.plan import Plan
 
 
 def unfactored(model: torch.nn.Module, inputs: Any, target: str) -> ll.Program:
@@ -37,7 +38,7 @@ def unfactored(model: torch.nn.Module, inputs: Any, target: str) -> ll.Program:
         example_batch=captured.example_batch,
         ir={},
         provenance={"capture": captured.method, "notes": list(captured.notes)},
-        plan=ll.Plan(),
+        plan=Plan(),
     )
     program = ll.Program(body, made.pass_s)
     weights = {matrix.name: graph.store[matrix.weight] for matrix in graph.matrices}

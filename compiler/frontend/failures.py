@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,11 +45,12 @@ def quiet() -> Iterator[None]:
     for logger, _ in levels:
         logger.setLevel(logging.CRITICAL)
     # torch.export prints the graph that it has so far to standard error, whatever the loggers say
-    vars(_trace)["print"] = lambda *_, **__: None
+    module: Any = _trace
+    module.print = lambda *_, **__: None
     try:
         yield
     finally:
-        vars(_trace).pop("print", None)
+        del module.print
         for logger, level in levels:
             logger.setLevel(level)
 
