@@ -11,7 +11,7 @@ import difflib
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
@@ -240,33 +240,55 @@ def _token(text: str, device: torch.device) -> Any:
     )
 
 
-def _inference_only(op: str, function: Any) -> Callable[..., Any]:
-    """``function``, refusing to run with a training flag set.
+@cache
+def _places(op: str) -> dict[str, int]:
+    """Names of the arguments of an ATen op, with their places."""
+    name, overload = op.split(".")
+    found = getattr(getattr(torch.ops.aten, name), overload)
+    return {argument.name: place for place, argument in enumerate(found._schema.arguments)}
 
-    A normalisation without running statistics takes those of its input and writes nothing: allowed.
+
+def training_flag(op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str | None:
+    """The argument with which a host op is asked to draw random masks or to write statistics; None where none is.
+
+    A dropout of probability 0 drops nothing, that of a recurrent layer falls between layers, and a normalisation
+    without running statistics takes those of its input and writes nothing: all of these are inference.
+
+    Args:
+        op: ``<name>.<overload>`` of ATen; other ops have no such arguments.
+        args, kwargs: the op's arguments, in any form.
     """
-    places = {argument.name: place for place, argument in enumerate(function._schema.arguments)}
-    flags = [flag for flag in _TRAINING_FLAGS if flag in places]
-    if not flags:
-        return function
+    if op not in ATEN or op in _STATELESS:
+        return None
+    places = _places(op)
 
-    def value(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def value(name: str) -> Any:
         place = places.get(name, len(args))
         return args[place] if place < len(args) else kwargs.get(name)
 
+    inert = any(name in places and value(name) == 0 for name in ("p", "dropout")) or value("num_layers") == 1
+    stateless = "running_mean" in places and value("running_mean") is None
+    if inert or stateless:
+        return None
+    return next((flag for flag in _TRAINING_FLAGS if flag in places and value(flag)), None)
+
+
+def _inference_only(op: str, function: Any) -> Callable[..., Any]:
+    """``function``, refusing to run with a training flag set."""
+    if not any(flag in _places(op) for flag in _TRAINING_FLAGS):
+        return function
+
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        for flag in flags:
-            # without running statistics there is nothing to write
-            stateless = op in _STATELESS or ("running_mean" in places and value("running_mean", args, kwargs) is None)
-            if value(flag, args, kwargs) and not stateless:
-                raise LightloomError(
-                    complaint(
-                        f"host op {op} asks for training behaviour",
-                        got=f"{flag} on",
-                        allowed="inference only",
-                        next_step="call model.eval() before compiling",
-                    )
+        flag = training_flag(op, args, kwargs)
+        if flag is not None:
+            raise LightloomError(
+                complaint(
+                    f"host op {op} asks for training behaviour",
+                    got=f"{flag} on",
+                    allowed="inference only",
+                    next_step="call model.eval() before compiling",
                 )
+            )
         return function(*args, **kwargs)
 
     return guarded

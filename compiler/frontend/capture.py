@@ -128,7 +128,7 @@ def _check_eval(model: nn.Module) -> None:
     offenders = [
         f"{path or 'the model itself'} ({type(module).__name__})"
         for path, module in model.named_modules()
-        if module.training and isinstance(module, _TRAINING_DEPENDENT)
+        if module.training and isinstance(module, _TRAINING_DEPENDENT) and getattr(module, "p", None) != 0
     ]
     if offenders:
         raise CaptureError(

@@ -53,6 +53,7 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
     """The in-place nodes, if all are plain; None if any op needs the long way."""
     if any(spec.kind is not OutputKind.USER_OUTPUT for spec in program.graph_signature.output_specs):
         return None
+    inputs = frozenset(name for name in program.graph_signature.user_inputs if isinstance(name, str))
     in_place: set[str] = set()
     order = {node: place for place, node in enumerate(program.graph.nodes)}
     for node in program.graph.nodes:
@@ -64,14 +65,17 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
             if not is_known(node.target) and "assert" not in str(node.target):
                 return None
             continue
-        if not _is_plain(node, order):
+        if not _is_plain(node, order, inputs):
             return None
         in_place.add(node.name)
     return frozenset(in_place)
 
 
-def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int]) -> bool:
-    """Whether an in-place op writes its first argument only, into memory that nothing read before shares."""
+def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int], inputs: frozenset[str]) -> bool:
+    """Whether an in-place op writes its first argument only, into memory that nothing read before shares.
+
+    Inputs count as such memory: a program works on a copy of what it is given, the caller's tensors stay as they are.
+    """
     op = node.target
     written = node.args[0] if node.args else None
     if not isinstance(op, torch._ops.OpOverload) or not isinstance(written, torch.fx.Node):
@@ -82,7 +86,7 @@ def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int]) -> bool:
     memory = [written]  # the nodes that name the written memory: earlier in-place ops and what they wrote
     while _mutates(memory[-1]):
         memory.append(memory[-1].args[0])  # type: ignore[arg-type]
-    owned = memory[-1].op == "call_function" and _fresh(memory[-1].target)
+    owned = memory[-1].name in inputs or (memory[-1].op == "call_function" and _fresh(memory[-1].target))
     earlier = (user for name in memory for user in name.users if order[user] < order[node])
     alone = all(user.op == "call_function" and _fresh(user.target) for user in earlier)
     return owned and alone and is_allowed(f"{op._opname[:-1]}.{op._overloadname}") and _keeps_type(node, written)

@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ...runtime.errors import CaptureError, complaint
-from ...runtime.hostops import is_allowed
+from ...runtime.hostops import is_allowed, training_flag
 from ...runtime.values import (
     Arg,
     Dim,
@@ -87,13 +87,21 @@ class _Translation:
     def graph(self) -> Graph:
         self._refuse_mutation()
         self._refuse_custom()
+        self._refuse_training()
         inputs, constants, store = self._placeholders()
         nodes = tuple(
             self._node(node)
             for node in self.program.graph.nodes
             if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
         )
-        outputs = tuple(self._arg(arg) for arg in self.program.graph.output_node().args[0])  # type: ignore[union-attr]
+        specs = self.program.graph_signature.output_specs
+        results: Any = self.program.graph.output_node().args[0]
+        # what a model writes into its inputs it writes into a copy: the caller's tensors stay as they are
+        outputs = tuple(
+            self._arg(arg)
+            for arg, spec in zip(results, specs, strict=True)
+            if spec.kind is not OutputKind.USER_INPUT_MUTATION
+        )
         graph = Graph(
             "nn",
             self.name,
@@ -113,7 +121,7 @@ class _Translation:
         mutated = [
             str(spec.target)
             for spec in self.program.graph_signature.output_specs
-            if spec.kind is not OutputKind.USER_OUTPUT
+            if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.USER_INPUT_MUTATION)
         ]
         if mutated:
             raise CaptureError(
@@ -139,6 +147,21 @@ class _Translation:
                     f"{len(offenders)} op(s) are not of torch itself",
                     got="".join(offenders),
                     next_step="compile the parts before and after them",
+                )
+            )
+
+    def _refuse_training(self) -> None:
+        """Calls such as ``F.dropout(x)`` train whatever the mode of the model: no module tells."""
+        calls = [(node, _op_name(node.target)) for node in self.program.graph.nodes if node.op == "call_function"]
+        found = [(node, op, training_flag(op.removeprefix("aten."), node.args, node.kwargs)) for node, op in calls]
+        offenders = [f"{_path(node) or node.name} ({op}: {flag} is on)" for node, op, flag in found if flag]
+        if offenders:
+            raise CaptureError(
+                complaint(
+                    f"{len(offenders)} op(s) ask for training behaviour",
+                    where=", ".join(offenders[:8]) + (" and more" if len(offenders) > 8 else ""),
+                    allowed="inference: no random masks, no statistics written",
+                    next_step="call model.eval(), and give functions such as F.dropout training=self.training",
                 )
             )
 

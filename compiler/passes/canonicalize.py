@@ -57,7 +57,7 @@ def _identity_of(node: Node) -> str | None:
     source = node.args[0] if node.args else None
     if not isinstance(source, Ref):
         return None
-    evaluating = node.op in _IDENTITIES and node.args[2] is False
+    evaluating = node.op in _IDENTITIES and (node.args[2] is False or node.args[1] == 0)
     return source.name if evaluating or (node.op in _COPIES and not node.kwargs) else None
 
 
