@@ -121,6 +121,7 @@ def compile_model(
         provenance={
             "capture": captured.method,
             "notes": list(captured.notes),
+            "written_inputs": list(captured.written),
             "torch": torch.__version__,
             "python": platform.python_version(),
             "numpy": np.__version__,

@@ -270,6 +270,8 @@ class _Runner:
             if self.compile_options.get("strict"):
                 raise
             return self._stays(str(error))
+        if program.body.provenance.get("written_inputs"):
+            return self._stays("it writes to its inputs, and a program would write to copies")
         part.variants.append(Variant(program, dict(numbers)))
         return program
 

@@ -17,7 +17,7 @@ from ...runtime.errors import CaptureError, complaint
 from ..ir import Graph
 from .example import Example
 from .failures import capture_error, first_line, quiet
-from .functional import functional
+from .functional import functional, written_inputs
 from .inline import inlined
 from .recurrent_ops import whole_loops
 from .torch_export import Wanted, graph_of
@@ -38,12 +38,14 @@ class Captured:
     """A captured model: the graph, the batch of the example inputs, and how the capture was made.
 
     ``notes``: what the program cannot do that one would expect of it, such as a batch that is fixed.
+    ``written``: names of inputs that the model writes to, and a program does not: it works on copies.
     """
 
     graph: Graph
     example_batch: int
     method: str
     notes: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
 
 
 def capture(
@@ -87,7 +89,7 @@ def capture(
     notes = (*uncached, *fixed)
     for note in fixed:
         warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=6)
-    return Captured(graph, example.batch, method, notes)
+    return Captured(graph, example.batch, method, notes, written_inputs(*program))
 
 
 def _name(model: nn.Module) -> str:
@@ -119,8 +121,9 @@ def _exported(model: ExportedProgram, example_inputs: object, dynamic_shapes: ob
             example_inputs = {**{str(place): value for place, value in enumerate(args)}, **kwargs}
     example = Example.of(example_inputs)
     leaves = tuple(replace(leaf, batched=False) for leaf in example.leaves)  # its author said what is dynamic
-    graph = graph_of(*functional(inlined(model)), type(model.graph_module).__name__, Wanted(leaves))
-    return Captured(graph, example.batch, "exported program")
+    program = functional(inlined(model))
+    graph = graph_of(*program, type(model.graph_module).__name__, Wanted(leaves))
+    return Captured(graph, example.batch, "exported program", written=written_inputs(*program))
 
 
 def _check_eval(model: nn.Module) -> None:

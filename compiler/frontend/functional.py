@@ -49,6 +49,19 @@ def functional(program: ExportedProgram) -> tuple[ExportedProgram, frozenset[str
             return program.run_decompositions(rules), frozenset()
 
 
+def written_inputs(program: ExportedProgram, in_place: frozenset[str]) -> tuple[str, ...]:
+    """Names of the inputs that the model itself would have written to, given what :func:`functional` returned."""
+    specs = program.graph_signature.output_specs
+    found = [str(spec.target) for spec in specs if spec.kind is OutputKind.USER_INPUT_MUTATION]
+    for node in program.graph.nodes:
+        memory = node
+        while memory.name in in_place:
+            memory = memory.args[0]
+        if memory is not node and memory.op == "placeholder":
+            found.append(memory.name)
+    return tuple(dict.fromkeys(found))
+
+
 def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
     """The in-place nodes, if all are plain; None if any op needs the long way."""
     if any(spec.kind is not OutputKind.USER_OUTPUT for spec in program.graph_signature.output_specs):

@@ -87,13 +87,13 @@ class _Translation:
     def graph(self) -> Graph:
         self._refuse_mutation()
         self._refuse_custom()
-        self._refuse_training()
         inputs, constants, store = self._placeholders()
         nodes = tuple(
             self._node(node)
             for node in self.program.graph.nodes
             if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
         )
+        _refuse_training(nodes)
         specs = self.program.graph_signature.output_specs
         results: Any = self.program.graph.output_node().args[0]
         # what a model writes into its inputs it writes into a copy: the caller's tensors stay as they are
@@ -147,21 +147,6 @@ class _Translation:
                     f"{len(offenders)} op(s) are not of torch itself",
                     got="".join(offenders),
                     next_step="compile the parts before and after them",
-                )
-            )
-
-    def _refuse_training(self) -> None:
-        """Calls such as ``F.dropout(x)`` train whatever the mode of the model: no module tells."""
-        calls = [(node, _op_name(node.target)) for node in self.program.graph.nodes if node.op == "call_function"]
-        found = [(node, op, training_flag(op.removeprefix("aten."), node.args, node.kwargs)) for node, op in calls]
-        offenders = [f"{_path(node) or node.name} ({op}: {flag} is on)" for node, op, flag in found if flag]
-        if offenders:
-            raise CaptureError(
-                complaint(
-                    f"{len(offenders)} op(s) ask for training behaviour",
-                    where=", ".join(offenders[:8]) + (" and more" if len(offenders) > 8 else ""),
-                    allowed="inference: no random masks, no statistics written",
-                    next_step="call model.eval(), and give functions such as F.dropout training=self.training",
                 )
             )
 
@@ -367,6 +352,21 @@ def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
     fixed = expression.subs({symbol: known[str(symbol)] for symbol in expression.free_symbols if str(symbol) in known})
     roots = [root for root in sympy.solve(fixed - value, unknown[0]) if root.is_Integer]
     return {str(unknown[0]): int(roots[0])} if roots else {}
+
+
+def _refuse_training(nodes: tuple[Node, ...]) -> None:
+    """Calls such as ``F.dropout(x)`` train whatever the mode of the model: no module tells."""
+    found = [(node, training_flag(node.op.removeprefix("aten."), node.args, dict(node.kwargs))) for node in nodes]
+    offenders = [f"{node.origin.path or node.name} ({node.op}: {flag} is on)" for node, flag in found if flag]
+    if offenders:
+        raise CaptureError(
+            complaint(
+                f"{len(offenders)} op(s) ask for training behaviour",
+                where=", ".join(offenders[:8]) + (" and more" if len(offenders) > 8 else ""),
+                allowed="inference: no random masks, no statistics written",
+                next_step="call model.eval(), and give functions such as F.dropout training=self.training",
+            )
+        )
 
 
 def _refuse_strides(node: torch.fx.Node) -> None:

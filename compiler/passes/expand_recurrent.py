@@ -83,7 +83,7 @@ class ExpandRecurrent:
         return self._sequence(node, graph, writer)
 
     def _sequence(self, node: Node, graph: Graph, writer: Writer) -> tuple[str, ...] | None:
-        x, hx, parameters, has_biases, layers, dropout, train, bidirectional, batch_first = node.args
+        x, hx, parameters, has_biases, layers, _, _, bidirectional, batch_first = node.args
         states = hx if isinstance(hx, tuple) else (hx,)
         constant = isinstance(parameters, tuple) and all(
             isinstance(arg, Ref) and arg.name in graph.store and graph.store[arg.name].is_floating_point()
@@ -91,15 +91,6 @@ class ExpandRecurrent:
         )
         if not constant or not isinstance(parameters, tuple) or not isinstance(layers, int):
             return None
-        if train and isinstance(dropout, float | int) and dropout > 0 and layers > 1:
-            raise CompileError(
-                complaint(
-                    "dropout between recurrent layers is switched on",
-                    where=node.origin.path or node.name,
-                    got=f"dropout={dropout} in training mode",
-                    next_step="call model.eval() before compile",
-                )
-            )
         loop = _Loops(node, writer, SEQUENCES[node.op], states, self.options)
         if not batch_first:
             x = writer.transposed(x)
