@@ -50,7 +50,7 @@ def quiet() -> Iterator[None]:
     try:
         yield
     finally:
-        del module.print
+        module.__dict__.pop("print", None)
         for logger, level in levels:
             logger.setLevel(level)
 

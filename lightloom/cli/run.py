@@ -36,7 +36,8 @@ def run(
 
     loaded = load(program)
     if output is not None:
-        check_suffix(output, sum(loaded.body.outputs[at] is not None for at in leaves(loaded.body.structure)))
+        structure: Any = loaded.body.structure
+        check_suffix(output, sum(loaded.body.outputs[at] is not None for at in leaves(structure)))
     arrays = as_declared(loaded.body, [read_array(path) for path in inputs])
     with progress_bar("running") as tell:
         result = loaded.run(
