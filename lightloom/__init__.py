@@ -137,7 +137,7 @@ def compile(
 
     options = Options(
         _globs(exclude),
-        dict(overrides or {}),
+        {} if overrides is None else overrides,
         strict,
         mesh_tolerance=mesh_tolerance,
         pack=pack,
@@ -190,7 +190,7 @@ def lower(
 
     options = Options(
         _globs(exclude),
-        dict(overrides or {}),
+        {} if overrides is None else overrides,
         strict,
         mesh_tolerance=mesh_tolerance,
         pack=pack,
@@ -210,7 +210,9 @@ def lower(
 
 
 def _globs(exclude: str | Sequence[str]) -> tuple[str, ...]:
-    return (exclude,) if isinstance(exclude, str) else tuple(exclude)
+    """The globs as a tuple; what is none is told by the options."""
+    globs: Any = exclude
+    return tuple(globs) if isinstance(globs, list | tuple | set | frozenset) else (globs,)
 
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -10,7 +10,7 @@ from .runtime.errors import CompileError, complaint
 from .runtime.program import HostStep, ProgramBody, TileBank
 from .runtime.scheduling.plan import Dataflow, Objective, Plan
 from .runtime.targets import Target
-from .runtime.targets.edit import field_names, flat
+from .runtime.targets.edit import changes_of, field_names, flat
 from .runtime.targets.sizing import FIELD as SIZED
 
 DECIDING = (
@@ -80,7 +80,7 @@ def changed_body(
         TargetError: Impossible values, and fields that no target has.
     """
     plan = Plan(dataflow or body.plan.dataflow, objective or body.plan.objective)
-    changed = differences(body.target, changes) if isinstance(changes, Target) else dict(flat(changes))
+    changed = differences(body.target, changes) if isinstance(changes, Target) else dict(flat(changes_of(changes)))
     _check(body, changed)
     target = changes if isinstance(changes, Target) else body.target.with_(changed)
     layers = {name: layer.with_(changed) if changed else layer for name, layer in body.layer_targets.items()}
@@ -104,9 +104,9 @@ def differences(before: Target, after: Target) -> dict[str, Any]:
     }
 
 
-def _check(body: ProgramBody, changes: Collection[str]) -> None:
+def _check(body: ProgramBody, changes: Mapping[str, Any]) -> None:
     odd = sorted(set(changes) - set(CHANGEABLE))
-    if unknown := {path: None for path in odd if path not in DECIDING}:
+    if unknown := {path: changes[path] for path in odd if path not in DECIDING}:
         body.target.with_(unknown)  # tells the fields that it does not have, and those closest to them
     if odd:
         raise CompileError(

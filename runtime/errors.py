@@ -67,6 +67,12 @@ def complaint(what: str, *, where: str = "", got: object = None, allowed: str = 
     return text if text.endswith(_CLOSED) else text + "."
 
 
+def shorten(value: object, limit: int = 60) -> str:
+    """repr of a value, cut to ``limit`` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
 _CLOSED = ("?", "!", "...", "…")
 _CODE = re.compile(r"(pip|python|git|lightloom) |-|\S*[`'\"()\[\]{}=_./\\0-9<>@$]")
 """A command, or a first word that holds what words of a sentence do not."""

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
-from .errors import InputError, LightloomError, complaint
+from .errors import InputError, LightloomError, complaint, shorten
+
+
+def as_path(path: object, kind: type[LightloomError] = InputError) -> Path:
+    """The path that a text or a path object names.
+
+    Raises:
+        InputError: (or ``kind``) it is neither, or no file can have that name.
+    """
+    try:
+        place = Path(path)  # type: ignore[arg-type]
+        os.stat(place)
+    except (TypeError, ValueError) as error:  # a number, bytes, a null character
+        text = complaint("not a path", got=shorten(path), allowed="a text or a pathlib.Path")
+        raise kind(text) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise kind(complaint("the name is too long", where=shorten(path))) from error
+    return place
 
 
 def check_writable(path: str | os.PathLike[str], kind: type[LightloomError] = InputError) -> Path:
@@ -14,7 +33,7 @@ def check_writable(path: str | os.PathLike[str], kind: type[LightloomError] = In
     Raises:
         InputError: (or ``kind``) it cannot, with the reason.
     """
-    place = Path(path)
+    place = as_path(path, kind)
     folder = place.parent
     reason, step = "", ""
     if not os.fspath(path):
@@ -37,7 +56,7 @@ def check_folder(path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: it cannot, with the reason.
     """
-    place = Path(path)
+    place = as_path(path)
     there = next(found for found in (place, *place.absolute().parents) if found.exists())
     if not there.is_dir():
         raise InputError(complaint("the folder cannot be made", where=str(place), got=f"{there} is a file"))

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ...runtime.errors import CompileError, complaint
+from ...runtime.errors import CompileError, complaint, shorten
 from ...runtime.program import BankSpec
 from ...runtime.scheduling.plan import Plan
 from ...runtime.targets import Target
@@ -74,6 +74,30 @@ class Options:
     pack: bool = True
     dynamic_matmul: str = "host"
     plan: Plan = field(default_factory=Plan)
+
+    def __post_init__(self) -> None:
+        """Raises CompileError for options of another kind than these."""
+        tolerance = self.mesh_tolerance
+        checks = (
+            ("exclude", all(isinstance(glob, str) for glob in self.exclude), "globs over layer paths"),
+            ("overrides", _is_overrides(self.overrides), "changes by glob: {'fc*': {'encoding.dac_bits': 6}}"),
+            ("mesh_tolerance", tolerance is None or _is_positive(tolerance), "a number above 0, or None"),
+        )
+        for name, fine, allowed in checks:
+            if not fine:
+                given = shorten(getattr(self, name))
+                raise CompileError(complaint("impossible option", where=f"{name}=", got=given, allowed=allowed))
+
+
+def _is_overrides(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(glob, str) and isinstance(changes, Mapping) and all(isinstance(field, str) for field in changes)
+        for glob, changes in value.items()
+    )
+
+
+def _is_positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def matches(path: str, glob: str) -> bool:

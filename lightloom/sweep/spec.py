@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..runtime import targets
 from ..runtime.errors import InputError, complaint
+from ..runtime.files import as_path
 from ..runtime.scheduling.plan import DATAFLOWS, OBJECTIVES
 from ..runtime.targets.edit import field_names
 from ..runtime.targets.faults import close_names
@@ -190,7 +191,7 @@ def read_spec(path: str | Path) -> SweepSpec:
     Raises:
         InputError: the file is missing, is no TOML, or asks for something impossible; every fault is named.
     """
-    place = Path(path)
+    place = as_path(path)
     try:
         data = tomllib.loads(place.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

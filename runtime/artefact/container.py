@@ -60,7 +60,7 @@ def map_file(path: Path) -> mmap.mmap:
     """
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
-            raise damaged("it is no regular file", path)
+            raise damaged("it is no regular file", path.absolute())
         with open(path, "rb") as file:
             if os.fstat(file.fileno()).st_size < _END.size:
                 raise damaged("it is too short", path)

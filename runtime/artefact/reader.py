@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from ..errors import ArtefactError, TargetError, complaint
+from ..files import as_path
 from ..program import (
     BankSpec,
     HostStep,
@@ -62,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> ProgramBody:
         ArtefactError: if the file is missing, truncated, damaged, of another version, or holds
             anything that a compiler would not have written.
     """
-    place = Path(path)
+    place = as_path(path, ArtefactError)
     data = map_file(place)
     members = find_members(data, place)
     manifest = parse_manifest(read_manifest(data, members[MANIFEST], place), str(place))

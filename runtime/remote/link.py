@@ -192,7 +192,7 @@ class Link:
         made.setsockopt(self.zmq.SNDTIMEO, round(self.timeout_s * 1e3))
         try:
             made.connect(self.address)
-        except self.zmq.ZMQError as error:
+        except (self.zmq.ZMQError, TypeError) as error:
             made.close()
             raise DeviceError(complaint("not an address", got=repr(self.address), allowed="tcp://host:port")) from error
         return made

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, complaint
+from ..files import check_folder
 from ..installed import missing
 from ..pricing.energy import EnergyReport
 from ..program import ProgramBody
@@ -88,7 +89,7 @@ def export_figures(
                 "unknown format of figures", got=", ".join(map(repr, unknown)) or "none", allowed=", ".join(FORMATS)
             )
         )
-    place = Path(folder)
+    place = check_folder(folder)
     written: list[Path] = []
     with _drawing() as make:
         try:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from ..errors import complaint
-from .faults import shorten, target_error, unknown_field
+from ..errors import TargetError, complaint, shorten
+from .faults import target_error, unknown_field
 from .fields import TargetFields
 from .sizing import FIELD, overruled
 from .units import unit_of
@@ -52,8 +52,9 @@ def with_changes(target: AnyTarget, changes: Mapping[str, Any] | None, parts: Ma
     data = target.model_dump()
     faults: list[str] = []
     provenance = dict(data["provenance"])
-    stated = dict(flat({**(changes or {}), **parts}, whole=False))
-    for path, value in flat({**(changes or {}), **parts}):
+    asked = {**changes_of({} if changes is None else changes), **parts}
+    stated = dict(flat(asked, whole=False))
+    for path, value in flat(asked):
         part, _, name = path.rpartition(".")
         if not part and name in known:
             faults.append(complaint("not a table of fields", where=path, got=shorten(value)))
@@ -71,7 +72,7 @@ def with_changes(target: AnyTarget, changes: Mapping[str, Any] | None, parts: Ma
             provenance[path] = {"unit": unit_of(name), "source": SOURCE, "kind": "assumed"}
     if faults:
         raise target_error(f"target {target.name!r}", faults)
-    if "provenance" not in (changes or {}) and "provenance" not in parts:
+    if "provenance" not in asked:
         if target.detection.laser == "sized" and data["detection"]["laser"] == "given" and FIELD not in stated:
             provenance[FIELD] = {"unit": "W", "source": f"{SOURCE}, kept as it was computed", "kind": "assumed"}
         data["provenance"] = provenance
@@ -86,6 +87,14 @@ def with_changes(target: AnyTarget, changes: Mapping[str, Any] | None, parts: Ma
 
 def _paths(known: Mapping[str, list[str]]) -> list[str]:
     return [f"{part}.{name}" for part, names in known.items() if part for name in names]
+
+
+def changes_of(changes: Any) -> Mapping[str, Any]:
+    """What was given, where it is fields and values. Raises TargetError for anything else."""
+    if isinstance(changes, Mapping) and all(isinstance(path, str) for path in changes):
+        return changes
+    allowed = "a dict of fields and values, as in {'mesh.cores': 4}"
+    raise TargetError(complaint("not changes of a target", got=shorten(changes), allowed=allowed))
 
 
 def flat(changes: Mapping[str, Any], whole: bool = True) -> list[tuple[str, Any]]:

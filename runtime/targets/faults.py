@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..errors import TargetError, complaint
+from ..errors import TargetError, complaint, shorten
 
 ROUNDING = 1e-9
 """Relative slack of comparisons: sums of times that are meant to be equal differ by rounding."""
@@ -33,12 +33,6 @@ _ALLOWED = {
     "model_type": "a table of fields",
     "model_attributes_type": "a table of fields",
 }
-
-
-def shorten(value: object, limit: int = 60) -> str:
-    """repr of a value, cut to ``limit`` characters."""
-    text = repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def close_names(name: str, known: Iterable[str]) -> str:

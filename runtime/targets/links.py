@@ -7,8 +7,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-from ..errors import TargetError, complaint
-from .faults import close_names, shorten, target_error
+from ..errors import TargetError, complaint, shorten
+from .faults import close_names, target_error
 from .schema import LinkSpec, Target
 from .toml import split_numbers
 

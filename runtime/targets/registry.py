@@ -7,8 +7,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from ..errors import TargetError, complaint
-from .faults import close_names, shorten
+from ..errors import TargetError, complaint, shorten
+from .faults import close_names
 from .schema import Target, parse_target, read_target
 
 PACKAGE = __name__.rpartition(".")[0]

@@ -12,15 +12,14 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from ..errors import TargetError, complaint
-from ..files import write_text
+from ..errors import TargetError, complaint, shorten
+from ..files import as_path, write_text
 from .edit import field_names, is_number, numbers
-from .faults import from_pydantic, shorten, target_error, unknown_field
+from .faults import from_pydantic, target_error, unknown_field
 from .fields import TargetFields
 from .sizing import COMPUTED, FIELD, overruled
 from .units import accepted_units, to_si, unit_of
@@ -37,7 +36,7 @@ def read_target(path: str | os.PathLike[str], kind: type[AnyTarget]) -> AnyTarge
     Raises:
         TargetError: the file cannot be read, is not TOML, or has faults; all faults are listed.
     """
-    path = Path(path)
+    path = as_path(path, TargetError)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
