@@ -136,7 +136,7 @@ def compile(
     from .runtime.scheduling.plan import Plan
 
     options = Options(
-        _globs(exclude),
+        (exclude,) if isinstance(exclude, str) else exclude,
         {} if overrides is None else overrides,
         strict,
         mesh_tolerance=mesh_tolerance,
@@ -189,7 +189,7 @@ def lower(
     from .runtime import targets
 
     options = Options(
-        _globs(exclude),
+        (exclude,) if isinstance(exclude, str) else exclude,
         {} if overrides is None else overrides,
         strict,
         mesh_tolerance=mesh_tolerance,
@@ -207,12 +207,6 @@ def lower(
         dynamic_shapes=dynamic_shapes,
     )
     return result.graph
-
-
-def _globs(exclude: str | Sequence[str]) -> tuple[str, ...]:
-    """The globs as a tuple; what is none is told by the options."""
-    globs: Any = exclude
-    return tuple(globs) if isinstance(globs, list | tuple | set | frozenset) else (globs,)
 
 
 __all__ = [

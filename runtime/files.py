@@ -17,14 +17,19 @@ def as_path(path: object, kind: type[LightloomError] = InputError) -> Path:
     """
     try:
         place = Path(path)  # type: ignore[arg-type]
-        os.stat(place)
+        _look(place, kind)
     except (TypeError, ValueError) as error:  # a number, bytes, a null character
         text = complaint("not a path", got=shorten(path), allowed="a text or a pathlib.Path")
         raise kind(text) from error
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise kind(complaint("the name is too long", where=shorten(path))) from error
     return place
+
+
+def _look(place: Path, kind: type[LightloomError]) -> None:
+    try:
+        os.stat(place)
+    except OSError as error:  # that nothing is there is no fault of the name
+        if error.errno == errno.ENAMETOOLONG:
+            raise kind(complaint("the name is too long", where=shorten(str(place)))) from error
 
 
 def check_writable(path: str | os.PathLike[str], kind: type[LightloomError] = InputError) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
@@ -66,7 +66,7 @@ class Options:
     ``photonic``. ``plan``: how the program is to be scheduled.
     """
 
-    exclude: tuple[str, ...] = ()
+    exclude: Collection[str] = ()
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     strict: bool = False
     mesh_tolerance: float | None = 1e-8
@@ -79,7 +79,7 @@ class Options:
         """Raises CompileError for options of another kind than these."""
         tolerance = self.mesh_tolerance
         checks = (
-            ("exclude", all(isinstance(glob, str) for glob in self.exclude), "globs over layer paths"),
+            ("exclude", _are_globs(self.exclude), "globs over layer paths"),
             ("overrides", _is_overrides(self.overrides), "changes by glob: {'fc*': {'encoding.dac_bits': 6}}"),
             ("mesh_tolerance", tolerance is None or _is_positive(tolerance), "a number above 0, or None"),
         )
@@ -87,6 +87,10 @@ class Options:
             if not fine:
                 given = shorten(getattr(self, name))
                 raise CompileError(complaint("impossible option", where=f"{name}=", got=given, allowed=allowed))
+
+
+def _are_globs(value: object) -> bool:
+    return isinstance(value, Collection) and not isinstance(value, str) and all(isinstance(glob, str) for glob in value)
 
 
 def _is_overrides(value: object) -> bool:
@@ -105,7 +109,7 @@ def matches(path: str, glob: str) -> bool:
     return fnmatchcase(path, glob) or fnmatchcase(path, glob + ".*")
 
 
-def require_match(globs: Mapping[str, object] | tuple[str, ...], paths: list[str], argument: str) -> None:
+def require_match(globs: Collection[str], paths: list[str], argument: str) -> None:
     """Raise CompileError for every glob that matches no layer path."""
     for glob in globs:
         if not any(matches(path, glob) for path in paths):
