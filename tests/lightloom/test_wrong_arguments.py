@@ -43,7 +43,7 @@ def compiled(**options: Any) -> ll.Program:
 
 
 CALLS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "exclude a number": (lambda p: compiled(exclude=3), "exclude=.*got .3"),
+    "exclude a number": (lambda p: compiled(exclude=3), "exclude=.*got 3"),
     "exclude numbers": (lambda p: compiled(exclude=["fc", 3]), "exclude="),
     "overrides of a number": (lambda p: compiled(overrides={"*": 3}), "overrides="),
     "a list of overrides": (lambda p: compiled(overrides=[1]), "overrides="),
