@@ -8,6 +8,7 @@ progress and messages to standard error.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -103,4 +104,13 @@ def root(
 
 def main() -> None:
     """Entry point of the ``lightloom`` command."""
+    plain = warnings.showwarning
+
+    def show(message: Any, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if category.__module__.startswith("lightloom."):
+            say(f"warning: {message}", style="yellow")  # where it comes from is of no use in a shell
+        else:
+            plain(message, category, *rest, **more)
+
+    warnings.showwarning = show
     app(prog_name="lightloom")

@@ -58,7 +58,7 @@ def compiled(
     from ..modelspec import fitted, read_array
 
     loaded, given, chosen = _prepared(model, options)
-    calibration = fitted(map(read_array, options.calibration or ()), loaded.model)
+    calibration = _batches(fitted(map(read_array, options.calibration or ()), loaded.model), given)
     with progress_bar("capturing") as tell:
         return compile_for(
             loaded.model,
@@ -101,6 +101,16 @@ def _prepared(model: str, options: CompileOptions) -> tuple[LoadedModel, object,
     }
     loaded = load_model(model)
     return loaded, _examples(loaded, options), chosen
+
+
+def _batches(arrays: list[Any], given: object) -> list[tuple[Any, ...]]:
+    """Calibration arrays, as many at a time as the model has inputs."""
+    width = len(given) if isinstance(given, tuple | list) else 1
+    if len(arrays) % width:
+        raise typer.BadParameter(
+            f"--calibration: {len(arrays)} files for a model of {width} inputs; give all of each run"
+        )
+    return [tuple(arrays[first : first + width]) for first in range(0, len(arrays), width)]
 
 
 def _examples(loaded: LoadedModel, options: CompileOptions) -> object:

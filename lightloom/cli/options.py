@@ -125,7 +125,11 @@ class CompileOptions:
     ] = None
     calibration: Annotated[
         list[Path] | None,
-        typer.Option("--calibration", metavar="FILE.npy", help="Inputs to take static ranges from. Repeatable."),
+        typer.Option(
+            "--calibration",
+            metavar="FILE.npy",
+            help="Inputs to take static ranges from: a file an input, run after run.",
+        ),
     ] = None
     strict: Annotated[bool, typer.Option("--strict", help="Fail if work that a chip could do stays on the host.")] = (
         False

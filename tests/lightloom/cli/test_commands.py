@@ -59,6 +59,18 @@ class Products(nn.Module):
         y = self.first(x)
         return y @ y.transpose(1, 2)
 
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.one, self.two = nn.Linear(6, 5), nn.Linear(6, 5)
+
+    def forward(self, a, b):
+        return self.one(a) - self.two(b)
+
+def pair():
+    return Pair(), (torch.zeros(2, 6), torch.zeros(2, 6))
+
 def double():
     return Toy().double()
 
@@ -177,6 +189,23 @@ class TestCompile:
         answer("run", "toy.loom", "-i", "x.npy", "-o", "y.npz")
         with np.load("y.npz") as found:
             np.testing.assert_array_equal(found["logits"], ll.load("toy.loom")(x)["logits"].numpy())
+
+    def test_calibrates_with_a_file_an_input(self, folder):
+        chip = ll.targets.get("mzi16").with_({"detection.adc_range": "calibrated"})
+        ll.targets.write_target(chip, "chip.toml")
+        runs = [np.random.default_rng(run).random((2, 6), np.float32) for run in range(4)]
+        for place, array in enumerate(runs):
+            np.save(f"{place}.npy", array.astype(np.float64))
+        options = ("-o", "pair.loom", "-t", "chip.toml")
+        files = [part for place in range(4) for part in ("--calibration", f"{place}.npy")]
+        answer("compile", "toy_models:pair", *options, *files)
+        from toy_models import pair
+
+        model, example = pair()
+        tensors = [torch.from_numpy(array) for array in runs]
+        ll.compile(model.eval(), example, chip, calibration=[tuple(tensors[:2]), tuple(tensors[2:])]).save("same.loom")
+        assert Path("pair.loom").read_bytes() == Path("same.loom").read_bytes()
+        assert "3 files for a model of 2 inputs" in failed("compile", "toy_models:pair", *options, *files[:6], code=2)
 
     def test_takes_exported_programs(self):
         exported = torch.export.export(MLP((6, 5, 3)).eval(), (torch.zeros(2, 6),))

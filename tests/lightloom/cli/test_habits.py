@@ -135,6 +135,20 @@ class TestHelp:
         assert offered("lightloom report m.loom --dataflow w") == {"weight"}
 
 
+def test_warnings_are_a_line_to_standard_error():
+    Path("model.py").write_text(
+        "import torch\n"
+        "class Attention(torch.nn.Module):\n"
+        "    def forward(self, x): return x @ x.transpose(1, 2)\n"
+        "def f(): return Attention(), (torch.zeros(2, 3, 4),)\n"
+    )
+    command = [sys.executable, "-m", "lightloom", "explain", "model:f", "-t", "mzi16", "--dynamic-matmul", "photonic"]
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout)["layers"]
+    assert done.stderr.startswith("warning: ")
+    assert ".py" not in done.stderr
+
+
 class TestAnswers:
     @pytest.mark.parametrize("command", [("explain", "m.loom"), ("report", "m.loom"), ("schedule", "m.loom"),
                                          ("dump", "m.loom"), ("targets",), ("targets", "mzi16")])  # fmt: skip
