@@ -128,7 +128,7 @@ class CompileOptions:
         typer.Option(
             "--calibration",
             metavar="FILE.npy",
-            help="Inputs to take static ranges from: a file an input, run after run.",
+            help="Inputs to take static ranges from: a file an input, run after run. Repeatable.",
         ),
     ] = None
     strict: Annotated[bool, typer.Option("--strict", help="Fail if work that a chip could do stays on the host.")] = (
