@@ -15,10 +15,10 @@ from torch.export import ExportedProgram
 
 from ...runtime.errors import CaptureError, complaint
 from ..ir import Graph
+from .control import ControlError
 from .example import Example
 from .failures import capture_error, first_line, quiet
 from .functional import functional, written_inputs
-from .inline import inlined
 from .recurrent_ops import whole_loops
 from .torch_export import Wanted, graph_of
 
@@ -121,7 +121,7 @@ def _exported(model: ExportedProgram, example_inputs: object, dynamic_shapes: ob
             example_inputs = {**{str(place): value for place, value in enumerate(args)}, **kwargs}
     example = Example.of(example_inputs)
     leaves = tuple(replace(leaf, batched=False) for leaf in example.leaves)  # its author said what is dynamic
-    program = functional(inlined(model))
+    program = functional(model)
     graph = graph_of(*program, type(model.graph_module).__name__, Wanted(leaves))
     return Captured(graph, example.batch, "exported program", written=written_inputs(*program))
 
@@ -189,7 +189,8 @@ def _export(model: nn.Module, example: Example) -> tuple[Traced, str, tuple[str,
             return traced, method, _fixed_note(example, cause)
         if not any(leaf.batched for leaf in example.leaves):
             break
-    raise capture_error(model, example, attempts)
+    told = next((error for error in attempts.values() if isinstance(error, ControlError)), None)
+    raise told or capture_error(model, example, attempts)
 
 
 def _symbolic(model: nn.Module) -> nn.Module:
@@ -232,7 +233,7 @@ def _trace(module: nn.Module, example: Example, strict: bool, dynamic_batch: boo
         program = torch.export.export(
             module, args, kwargs, dynamic_shapes=_shapes(module, args, arg_shapes, kwarg_shapes), strict=strict
         )
-        return functional(inlined(program))
+        return functional(program)
 
 
 def _shapes(module: nn.Module, args: tuple[Any, ...], arg_shapes: Any, kwarg_shapes: Any) -> Any:

@@ -118,6 +118,13 @@ def _own_failure(model: nn.Module, example: Example) -> tuple[str, Exception] | 
         twin, args, kwargs = deepcopy((model, example.args, dict(example.kwargs)))
     except Exception:  # a model that cannot be copied
         return None
+    with torch.no_grad():
+        try:
+            twin(*args, **kwargs)
+        except Exception:
+            pass  # once more, to tell the layer
+        else:
+            return None
     under: list[str] = []
 
     def enter(path: str) -> None:

@@ -15,6 +15,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 from ...runtime.hostops import is_allowed
+from .control import without_control
 from .decompositions import is_known, rules_for
 
 _NEVER_SHARED = """
@@ -34,7 +35,8 @@ def functional(program: ExportedProgram) -> tuple[ExportedProgram, frozenset[str
         underscore, whose result stands for the written value from there on. The set is empty where the program
         had to be traced anew.
     """
-    in_place = _plain_writes(program)
+    program, retrace = without_control(program)
+    in_place = None if retrace else _plain_writes(program)
     if in_place is not None:
         return program, in_place
     with warnings.catch_warnings():
@@ -72,8 +74,12 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
     for node in program.graph.nodes:
         if node.op not in ("call_function", "placeholder", "output"):
             return None
-        if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        if node.op != "call_function":
             continue
+        if not isinstance(node.target, torch._ops.OpOverload):
+            if _is_arithmetic(node.target):
+                continue
+            return None  # Python that torch.export left in, of vmap for one
         if not node.target._schema.is_mutable:
             if not is_known(node.target) and "assert" not in str(node.target):
                 return None
@@ -82,6 +88,12 @@ def _plain_writes(program: ExportedProgram) -> frozenset[str] | None:
             return None
         in_place.add(node.name)
     return frozenset(in_place)
+
+
+def _is_arithmetic(target: object) -> bool:
+    """Whether a function computes on sizes, or reads one of several results."""
+    name = getattr(target, "__name__", "")
+    return getattr(target, "__module__", "") in ("_operator", "math") or name.startswith("sym_")
 
 
 def _is_plain(node: torch.fx.Node, order: dict[torch.fx.Node, int], inputs: frozenset[str]) -> bool:

@@ -399,7 +399,7 @@ def _path(node: torch.fx.Node) -> str:
     """The user's layer path, from the innermost module that made the node."""
     stack = node.meta.get("nn_module_stack") or {}
     entries = list(stack.values())
-    path = str(entries[-1][0]) if entries else ""
+    path = str(entries[-1][0]).removeprefix("_export_root.") if entries else ""
     return "" if path.startswith("_empty_nn_module_stack") else path
 
 

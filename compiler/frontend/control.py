@@ -1,0 +1,298 @@
+"""Ops that hold graphs of their own (branches, loops, maps, wrappers) as plain ops, where that can be.
+
+Bodies are put where the ops stand. A branch on a constant is that branch; one on data becomes both, and a choice
+between their results, for a chip has no branches. Loops are unrolled where constants tell how often they run. A map is
+its body, vectorised.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+from torch.export import ExportedProgram
+
+from ...runtime.errors import CaptureError, complaint
+from .known import Known
+
+MAX_TURNS = 1024
+"""Turns of a loop that are unrolled; each is written out, layers and all."""
+
+_WRAPPERS: dict[str, tuple[int, int]] = {
+    "wrap_with_set_grad_enabled": (1, 2),
+    "wrap_with_autocast": (4, 5),
+    "tag_activation_checkpoint": (0, 1),
+    "checkpoint": (0, 1),
+    "wrap": (0, 1),
+    "wrap_activation_checkpoint": (0, 1),
+    "strict_mode": (0, 1),
+    "invoke_subgraph": (0, 2),
+}
+"""Ops that only wrap a graph: places of the graph and of its first operand."""
+
+
+class ControlError(CaptureError):
+    """An op that holds graphs and has no plain form."""
+
+
+Operand = Any
+"""A node, a number, or None: what a graph takes."""
+
+
+def without_control(program: ExportedProgram) -> tuple[ExportedProgram, bool]:
+    """The program without ops that hold graphs, and whether it has to be traced anew because types may have changed.
+
+    An autocast region that is switched on stays: the casts in it have to be traced.
+
+    Raises:
+        ControlError: such an op that has no plain form here; it is named with the reason.
+    """
+    if not any(_to_lower(node) for node in program.graph.nodes):
+        return program, False
+    module = copy.deepcopy(program.graph_module)
+    lowering = _Lowering(module, Known(program))
+    while lowering.step():
+        pass
+    module.graph.eliminate_dead_code(_stays)
+    module.recompile()
+    changed = copy.copy(program)
+    changed._graph_module = module  # not by _update: that takes no calls of Python, which tracing anew takes away
+    return changed, lowering.retrace
+
+
+def _to_lower(node: fx.Node) -> bool:
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
+        return False
+    return node.target.name() != "wrap_with_autocast" or node.args[2] is False
+
+
+def _stays(node: fx.Node) -> bool:
+    """Whether a node that nothing reads has a use: what opens and closes a vmap, say."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output")
+    return not isinstance(node.target, torch._ops.OpOverload) or node.target._schema.is_mutable
+
+
+class _Lowering:
+    """A graph whose ops that hold graphs are replaced one by one."""
+
+    def __init__(self, module: fx.GraphModule, known: Known) -> None:
+        self.module = module
+        self.graph = module.graph
+        self.known = known
+        self.retrace = False
+        self._copies = 0
+
+    def step(self) -> bool:
+        """Replace the first op that holds a graph; False where there is none."""
+        node = next((node for node in self.graph.nodes if _to_lower(node)), None)
+        if node is None:
+            return False
+        name = node.target.name()
+        rule: Callable[[fx.Node], Any] | None = getattr(self, f"_{name}", None)
+        with self.graph.inserting_before(node):
+            if name in _WRAPPERS:
+                held, first = _WRAPPERS[name]
+                results = self._body(node.args[held], node.args[first:])
+            elif rule is not None:
+                self.retrace = True
+                results = rule(node)
+            else:
+                raise _refusal(node, "it holds a graph or an effect that no program can hold")
+        self._replace(node, results)
+        return True
+
+    def _replace(self, node: fx.Node, results: Any) -> None:
+        if isinstance(results, fx.Node):  # a node that yields what the op yielded
+            node.replace_all_uses_with(results)
+        else:
+            for user in list(node.users):  # results are read item by item
+                result = results[user.args[1]]
+                if isinstance(result, fx.Node):
+                    user.replace_all_uses_with(result)
+                else:
+                    _give(user, result)
+                self.graph.erase_node(user)
+        helds = [arg for arg in node.all_input_nodes if arg.op == "get_attr"]
+        self.graph.erase_node(node)
+        for held in helds:
+            if not held.users:
+                self.graph.erase_node(held)
+
+    def _body(self, held: Any, operands: Any) -> list[Operand]:
+        """Copy a graph to where the cursor is; its results."""
+        body = self.module.get_submodule(held.target)
+        self._copies += 1
+        holders = [node for node in body.graph.nodes if node.op == "placeholder"]
+        values: dict[fx.Node, Any] = dict(zip(holders, operands, strict=True))
+        for inner in body.graph.nodes:
+            if inner.op == "call_function":
+                values[inner] = self.graph.node_copy(inner, values.__getitem__)
+            elif inner.op == "get_attr":
+                name = f"{held.target}_{inner.target}".replace(".", "_")
+                if not hasattr(self.module, name):
+                    setattr(self.module, name, getattr(body, inner.target))
+                values[inner] = self.graph.get_attr(name)
+        results = fx.map_arg(body.graph.output_node().args[0], values.__getitem__)
+        return list(results) if isinstance(results, list | tuple) else [results]
+
+    def _call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
+        return self.graph.call_function(target, args, kwargs)
+
+    def _python(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> fx.Node:
+        """A call of Python, which tracing the program anew replaces by what it does; graphs among its arguments."""
+        nodes: list[fx.Node] = []
+        fx.map_arg((args, kwargs), lambda arg: nodes.append(arg) or arg)
+        graphs = {node: self.module.get_submodule(node.target) for node in nodes if node.op == "get_attr"}
+        others = [node for node in nodes if node not in graphs]
+
+        def call(*values: Any) -> Any:
+            found = {**graphs, **dict(zip(others, values, strict=True))}
+            positional, named = fx.map_arg((args, kwargs), found.__getitem__)
+            return function(*positional, **named)
+
+        return self._call(call, *others)
+
+    def _cond(self, node: fx.Node) -> list[Operand]:
+        predicate, yes, no, operands = node.args
+        value = self.known(predicate)
+        if value is not None:
+            return self._body(yes if bool(value) else no, operands)
+        pairs = zip(self._body(yes, operands), self._body(no, operands), strict=True)
+        if isinstance(predicate.meta.get("val"), torch.SymBool):  # of sizes
+            predicate = self._call(torch.sym_ite, predicate, 1, 0)
+            predicate = self._call(torch.ops.aten.scalar_tensor.default, predicate, dtype=torch.bool)
+        else:
+            predicate = self._call(torch.ops.aten.reshape.default, predicate, [])
+        return [first if first is second else self._choice(node, predicate, first, second) for first, second in pairs]
+
+    def _choice(self, node: fx.Node, predicate: fx.Node, first: Operand, second: Operand) -> Operand:
+        if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
+            if first == second:
+                return first
+            raise _refusal(node, "its branches yield different numbers, which only a run can choose from")
+        return self._call(torch.ops.aten.where.self, predicate, first, second)
+
+    def _while_loop(self, node: fx.Node) -> list[Operand]:
+        going_on, body, carried, extra = node.args
+        for _ in range(MAX_TURNS + 1):
+            (more,) = self._body(going_on, (*carried, *extra))
+            value = self.known(more)
+            if value is None:
+                raise _refusal(
+                    node, "how often it runs depends on the input, and only a known count can be written out"
+                )
+            if not bool(value):
+                return list(carried)
+            carried = self._body(body, (*carried, *extra))
+        raise _refusal(node, f"it runs more than {MAX_TURNS} times, and every turn would be written out")
+
+    def _scan(self, node: fx.Node) -> list[Operand]:
+        body, carried, sequences, extra = node.args
+        turns = sequences[0].meta["val"].shape[0]
+        if not isinstance(turns, int) or turns > MAX_TURNS:
+            raise _refusal(node, f"it takes {turns} turns, where a number of at most {MAX_TURNS} is needed")
+        kept: list[list[Operand]] = []
+        for turn in range(turns):
+            items = [self._call(torch.ops.aten.select.int, sequence, 0, turn) for sequence in sequences]
+            results = self._body(body, (*carried, *items, *extra))
+            carried = results[: len(carried)]
+            kept.append(results[len(carried) :])
+        stacked = [self._call(torch.ops.aten.stack.default, list(each)) for each in zip(*kept, strict=True)]
+        return [*carried, *stacked]
+
+    def _map_impl(self, node: fx.Node) -> fx.Node:
+        body, sequences, extra = node.args
+        return self._python(_mapped, body, list(sequences), list(extra))
+
+    def _associative_scan(self, node: fx.Node) -> fx.Node:
+        body, sequences, extra = node.args
+        return self._python(_associative, body, list(sequences), list(extra))
+
+    def _flex_attention(self, node: fx.Node) -> fx.Node:
+        return self._python(_attention, *node.args, **node.kwargs)
+
+
+def _give(user: fx.Node, value: Any) -> None:
+    """Hand a number to all readers of a node."""
+    for reader in list(user.users):
+        reader.args = fx.map_arg(reader.args, lambda arg: value if arg is user else arg)
+        reader.kwargs = fx.map_arg(reader.kwargs, lambda arg: value if arg is user else arg)
+
+
+def _interpreted(body: fx.GraphModule) -> Callable[..., Any]:
+    """A graph as a function, so that what is traced of it keeps the layers it came from."""
+    return lambda *args: fx.Interpreter(body).run(*args)
+
+
+def _mapped(body: fx.GraphModule, sequences: list[Any], extra: list[Any]) -> Any:
+    """``map``: the body for every item of the first axis, all at once."""
+    places = (*(0 for _ in sequences), *(None for _ in extra))
+    return torch.vmap(_interpreted(body), in_dims=places)(*sequences, *extra)
+
+
+def _associative(body: fx.GraphModule, sequences: list[Any], extra: list[Any]) -> Any:
+    from torch._higher_order_ops.associative_scan import generic_associative_scan
+
+    places = (*(0 for _ in range(2 * len(sequences))), *(None for _ in extra))
+    combine = torch.vmap(_interpreted(body), in_dims=places)
+    return generic_associative_scan(combine, sequences, 0, tuple(extra))
+
+
+def _attention(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    score: fx.GraphModule,
+    block_mask: tuple[Any, ...],
+    scale: float,
+    options: object,
+    beside_score: tuple[Any, ...] = (),
+    beside_mask: tuple[Any, ...] = (),
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """``flex_attention``: scores and masks from functions of sample, head, row and column, at all of them at once.
+
+    Returns:
+        The result (batch, heads, rows, features), and logarithms in base 2 of the sums and the maxima of the scores.
+    """
+    del options
+    groups = query.shape[1] // key.shape[1]
+    key, value = (tensor.repeat_interleave(groups, 1) if groups > 1 else tensor for tensor in (key, value))
+    scores = query @ key.mT * scale
+    places = tuple(torch.arange(size, device=query.device) for size in scores.shape)
+    scores = _everywhere(score, scores, places, beside_score)
+    allowed = _everywhere(block_mask[-1], None, places, beside_mask)
+    scores = torch.where(allowed, scores, -math.inf)
+    weights = torch.ops.aten._safe_softmax.default(scores, -1)
+    return weights @ value, scores.logsumexp(-1) / math.log(2), scores.amax(-1) / math.log(2)
+
+
+def _everywhere(
+    body: fx.GraphModule, scores: torch.Tensor | None, places: tuple[torch.Tensor, ...], beside: tuple[Any, ...]
+) -> torch.Tensor:
+    """A function of four places, and a score where there are some, at all places."""
+    first = () if scores is None else (scores,)
+
+    def function(*args: Any) -> Any:
+        return fx.Interpreter(body).run(*args, *beside)
+
+    for axis in reversed(range(4)):
+        lead = (0,) * len(first)
+        function = torch.vmap(function, in_dims=(*lead, *(0 if place == axis else None for place in range(4))))
+    return function(*first, *places)
+
+
+def _refusal(node: fx.Node, reason: str) -> ControlError:
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    name = node.target.name() if isinstance(node.target, torch._ops.HigherOrderOperator) else str(node.target)
+    return ControlError(
+        complaint(
+            f"{name} cannot be in a program: {reason}",
+            where=str(stack[-1][0] if stack else "") or node.name,
+            next_step="write it without (torch.where, a fixed number of turns), or compile the parts around it",
+        )
+    )
