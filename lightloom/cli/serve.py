@@ -21,5 +21,6 @@ def serve(
     from ..runtime.remote.server import serve_simulator
 
     chip = targets.get(target or DEFAULT_TARGET)
-    announcement = f"serving {chip.name} ({chip.mesh.cores} cores) at "
+    cores = f"{chip.mesh.cores} core{'s' * (chip.mesh.cores != 1)}"
+    announcement = f"serving {chip.name} ({cores}) at "
     serve_simulator(chip, address, lease, lambda place: print(announcement + place, flush=True))

@@ -37,7 +37,7 @@ def targets_command(
     chips = [targets.get(preset) for preset in targets.list()]
     width = max(len(chip.name) for chip in chips)
     text = "\n".join(
-        f"{chip.name:{width}}  {chip.mesh.ports:4} ports  {chip.mesh.cores:2} cores  {_sentence(chip.description)}"
+        f"{chip.name:{width}}  {chip.mesh.ports:4} ports  {_cores(chip.mesh.cores)}  {_sentence(chip.description)}"
         for chip in chips
     )
     facts = [
@@ -45,6 +45,10 @@ def targets_command(
         for chip in chips
     ]
     answer(text, facts, as_json, output)
+
+
+def _cores(count: int) -> str:
+    return f"{count:2} core{' ' if count == 1 else 's'}"
 
 
 def _sentence(text: str) -> str:
