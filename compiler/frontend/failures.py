@@ -71,9 +71,9 @@ def capture_error(model: nn.Module, example: Example, attempts: Mapping[str, Exc
         path, cause = own
         error = CaptureError(
             complaint(
-                "the model does not run on its example inputs",
+                f"the model does not run on its example inputs, {_shapes(example)}",
                 where=", ".join(filter(None, (name, path and f"layer {path}", _place(cause)))),
-                got=f"{first_line(cause)} with {_shapes(example)}",
+                got=first_line(cause),
                 next_step="pass example inputs that the model itself takes",
             )
         )
@@ -103,6 +103,8 @@ def first_line(error: Exception) -> str:
     if isinstance(error, LightloomError):
         return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if "Traceback of TorchScript" in str(error):  # the cause comes last there
+        return lines[-1][:400]
     return f"{type(error).__name__}: {' '.join(lines[:2])[:400]}" if lines else type(error).__name__
 
 
@@ -133,7 +135,8 @@ def _own_failure(model: nn.Module, example: Example) -> tuple[str, Exception] | 
     def leave() -> None:
         under.pop()
 
-    for path, module in twin.named_modules():
+    hooked = ((path, part) for path, part in twin.named_modules() if not isinstance(part, torch.jit.ScriptModule))
+    for path, module in hooked:
         module.register_forward_pre_hook(lambda *_, path=path: enter(path))
         module.register_forward_hook(lambda *_: leave())
     try:

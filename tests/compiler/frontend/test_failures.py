@@ -47,8 +47,13 @@ class Misspelled(nn.Module):
 
 WIDE = nn.Sequential(nn.Linear(6, 5), nn.Sequential(nn.ReLU(), nn.Linear(4, 3)))
 CASES = [
-    (nn.Linear(6, 5), torch.zeros(2, 7), r"does not run on its example inputs .*2x7 and 6x5.*float32\[2, 7\]"),
-    (WIDE, torch.zeros(2, 6), r"does not run on its example inputs \(at Sequential, layer 1.1\); .*2x5 and 4x3"),
+    (
+        nn.Linear(6, 5),
+        torch.zeros(2, 7),
+        r"on its example inputs, input 'input' float32\[2, 7\] \(at Linear\); .*2x7 and 6x5",
+    ),
+    (WIDE, torch.zeros(2, 6), r"example inputs, .* \(at Sequential, layer 1.1\); .*2x5 and 4x3"),
+    (torch.jit.script(nn.Linear(6, 5)), torch.zeros(2, 7), r"got RuntimeError: .*2x7 and 6x5"),
     (nn.Embedding(4, 2), torch.zeros(2, 3), r"does not run .*float32\[2, 3\]"),
     (
         Misspelled(),
