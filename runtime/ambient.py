@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -26,7 +27,27 @@ def plain_torch(gradients: bool = False) -> Iterator[None]:
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
-        if torch.get_default_dtype() != torch.float32:
-            stack.callback(torch.set_default_dtype, torch.get_default_dtype())
-            torch.set_default_dtype(torch.float32)
+        stack.enter_context(_Float32())
         yield
+
+
+class _Float32:
+    """float32 as the default, which is one for all threads: the first that enters sets it, the last puts it back."""
+
+    _lock = threading.Lock()
+    _inside = 0
+    _before = torch.float32
+
+    def __enter__(self) -> None:
+        with _Float32._lock:
+            if not _Float32._inside:
+                _Float32._before = torch.get_default_dtype()
+            _Float32._inside += 1
+            if torch.get_default_dtype() != torch.float32:
+                torch.set_default_dtype(torch.float32)
+
+    def __exit__(self, *_: object) -> None:
+        with _Float32._lock:
+            _Float32._inside -= 1
+            if not _Float32._inside and torch.get_default_dtype() != _Float32._before:
+                torch.set_default_dtype(_Float32._before)

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from numba.core.compiler_lock import global_compiler_lock
 from torch import nn
+from torch._dynamo.convert_frame import compile_lock
 from torch.export import ExportedProgram
 
 from ...runtime.errors import CaptureError, complaint
@@ -21,6 +23,7 @@ from .failures import capture_error, first_line, quiet
 from .functional import functional, written_inputs
 from .recurrent_ops import whole_loops
 from .torch_export import Wanted, graph_of
+from .untouched import untouched
 
 _TRAINING_DEPENDENT = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, nn.RReLU)
 
@@ -62,13 +65,22 @@ def capture(
         dynamic_shapes: Sizes besides the batch that may vary, by input: ``{"input_ids": {1: "length"}}``, or as
             ``torch.export`` takes them.
 
+    One model is captured at a time, in whatever thread, and no kernel compiled meanwhile: tracing changes what the
+    whole process has once, ``max`` and ``math.pow`` for two. The locks are those of torch.compile and of numba. The
+    model is left as it was.
+
     Raises:
         CaptureError: the model is in training mode, fixes a size that was to vary, or no way of tracing it works
             (with the cause; ``attempts`` has what each way said).
         InputError: the example inputs are missing, not tensors, or empty, or dynamic_shapes does not fit them.
     """
-    if isinstance(model, ExportedProgram):
-        return _exported(model, example_inputs, dynamic_shapes)
+    with compile_lock, global_compiler_lock:
+        if isinstance(model, ExportedProgram):
+            return _exported(model, example_inputs, dynamic_shapes)
+        return _captured(model, example_inputs, dynamic_shapes)
+
+
+def _captured(model: nn.Module, example_inputs: object, dynamic_shapes: object) -> Captured:
     if not isinstance(model, nn.Module):
         raise CaptureError(
             complaint(
@@ -88,7 +100,7 @@ def capture(
     graph = graph_of(*program, name, Wanted(example.leaves, tuple(inputs)))
     notes = (*uncached, *fixed)
     for note in fixed:
-        warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=6)
+        warnings.warn(f"{name}: {note}", CaptureWarning, stacklevel=7)
     return Captured(graph, example.batch, method, notes, written_inputs(*program))
 
 
@@ -176,7 +188,8 @@ def _export(model: nn.Module, example: Example) -> tuple[Traced, str, tuple[str,
         for method, module, strict in ways:
             label = method if dynamic_batch else f"{method}, batch fixed at {example.batch}"
             try:
-                traced = _trace(module(), example, strict, dynamic_batch)
+                with untouched(model):
+                    traced = _trace(module(), example, strict, dynamic_batch)
             except Exception as error:
                 attempts[label] = error
                 continue
