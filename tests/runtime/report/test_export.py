@@ -125,7 +125,7 @@ def test_what_cannot_be_written_is_an_error(program: ll.Program, tmp_path: Path)
     with pytest.raises(ll.InputError, match="no figure of that name"):
         drawn("nothing", program)
     (tmp_path / "file").write_text("")
-    with pytest.raises(ll.InputError, match="cannot be written"):
+    with pytest.raises(ll.InputError, match="cannot be made"):
         program.export_figures(tmp_path / "file")
 
 
