@@ -74,7 +74,8 @@ def compile_model(
     """Compile a model for a target.
 
     Args:
-        model: A module in eval mode, an exported program, or an ONNX model (a path, its bytes or its ModelProto).
+        model: A module in eval mode (TorchScript too), an exported program, or an ONNX model (a path, its bytes or its
+            ModelProto).
         example_inputs: A tensor, a tuple of inputs, or a dict of keyword inputs; their first dimension is the batch.
         target: The chip.
         options: Exclusions, overrides, strictness.

@@ -94,8 +94,8 @@ def compile(
     """Compile a model to a program for a photonic chip.
 
     Args:
-        model: A ``torch.nn.Module`` in eval mode, a ``torch.export.ExportedProgram``, or an ONNX model: the path of a
-            file, its bytes, or an ``onnx.ModelProto``.
+        model: A ``torch.nn.Module`` in eval mode (TorchScript as well), a ``torch.export.ExportedProgram``, or an ONNX
+            model: the path of a file, its bytes, or an ``onnx.ModelProto``.
         example_inputs: A tensor, a tuple of inputs, or a dict of keyword inputs, first dimension the batch; real
             values are not needed. None, numbers and text among them are compiled in. An ONNX model needs none where
             its file leaves no size open but the batch.

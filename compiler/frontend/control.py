@@ -39,6 +39,8 @@ class ControlError(CaptureError):
     """An op that holds graphs and has no plain form."""
 
 
+Node = Any
+"""A node of the graph; its arguments are of so many types that none helps."""
 Operand = Any
 """A node, a number, or None: what a graph takes."""
 
@@ -64,13 +66,13 @@ def without_control(program: ExportedProgram) -> tuple[ExportedProgram, bool]:
     return changed, lowering.retrace
 
 
-def _to_lower(node: fx.Node) -> bool:
+def _to_lower(node: Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
         return False
     return node.target.name() != "wrap_with_autocast" or node.args[2] is False
 
 
-def _stays(node: fx.Node) -> bool:
+def _stays(node: Node) -> bool:
     """Whether a node that nothing reads has a use: what opens and closes a vmap, say."""
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
@@ -85,7 +87,6 @@ class _Lowering:
         self.graph = module.graph
         self.known = known
         self.retrace = False
-        self._copies = 0
 
     def step(self) -> bool:
         """Replace the first op that holds a graph; False where there is none."""
@@ -106,7 +107,7 @@ class _Lowering:
         self._replace(node, results)
         return True
 
-    def _replace(self, node: fx.Node, results: Any) -> None:
+    def _replace(self, node: Node, results: Any) -> None:
         if isinstance(results, fx.Node):  # a node that yields what the op yielded
             node.replace_all_uses_with(results)
         else:
@@ -125,8 +126,7 @@ class _Lowering:
 
     def _body(self, held: Any, operands: Any) -> list[Operand]:
         """Copy a graph to where the cursor is; its results."""
-        body = self.module.get_submodule(held.target)
-        self._copies += 1
+        body: Any = self.module.get_submodule(held.target)
         holders = [node for node in body.graph.nodes if node.op == "placeholder"]
         values: dict[fx.Node, Any] = dict(zip(holders, operands, strict=True))
         for inner in body.graph.nodes:
@@ -147,7 +147,7 @@ class _Lowering:
         """A call of Python, which tracing the program anew replaces by what it does; graphs among its arguments."""
         nodes: list[fx.Node] = []
         fx.map_arg((args, kwargs), lambda arg: nodes.append(arg) or arg)
-        graphs = {node: self.module.get_submodule(node.target) for node in nodes if node.op == "get_attr"}
+        graphs = {node: self.module.get_submodule(str(node.target)) for node in nodes if node.op == "get_attr"}
         others = [node for node in nodes if node not in graphs]
 
         def call(*values: Any) -> Any:
@@ -157,7 +157,7 @@ class _Lowering:
 
         return self._call(call, *others)
 
-    def _cond(self, node: fx.Node) -> list[Operand]:
+    def _cond(self, node: Node) -> list[Operand]:
         predicate, yes, no, operands = node.args
         value = self.known(predicate)
         if value is not None:
@@ -170,14 +170,14 @@ class _Lowering:
             predicate = self._call(torch.ops.aten.reshape.default, predicate, [])
         return [first if first is second else self._choice(node, predicate, first, second) for first, second in pairs]
 
-    def _choice(self, node: fx.Node, predicate: fx.Node, first: Operand, second: Operand) -> Operand:
+    def _choice(self, node: Node, predicate: fx.Node, first: Operand, second: Operand) -> Operand:
         if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
             if first == second:
                 return first
             raise _refusal(node, "its branches yield different numbers, which only a run can choose from")
         return self._call(torch.ops.aten.where.self, predicate, first, second)
 
-    def _while_loop(self, node: fx.Node) -> list[Operand]:
+    def _while_loop(self, node: Node) -> list[Operand]:
         going_on, body, carried, extra = node.args
         for _ in range(MAX_TURNS + 1):
             (more,) = self._body(going_on, (*carried, *extra))
@@ -191,7 +191,7 @@ class _Lowering:
             carried = self._body(body, (*carried, *extra))
         raise _refusal(node, f"it runs more than {MAX_TURNS} times, and every turn would be written out")
 
-    def _scan(self, node: fx.Node) -> list[Operand]:
+    def _scan(self, node: Node) -> list[Operand]:
         body, carried, sequences, extra = node.args
         turns = sequences[0].meta["val"].shape[0]
         if not isinstance(turns, int) or turns > MAX_TURNS:
@@ -205,15 +205,15 @@ class _Lowering:
         stacked = [self._call(torch.ops.aten.stack.default, list(each)) for each in zip(*kept, strict=True)]
         return [*carried, *stacked]
 
-    def _map_impl(self, node: fx.Node) -> fx.Node:
+    def _map_impl(self, node: Node) -> fx.Node:
         body, sequences, extra = node.args
         return self._python(_mapped, body, list(sequences), list(extra))
 
-    def _associative_scan(self, node: fx.Node) -> fx.Node:
+    def _associative_scan(self, node: Node) -> fx.Node:
         body, sequences, extra = node.args
         return self._python(_associative, body, list(sequences), list(extra))
 
-    def _flex_attention(self, node: fx.Node) -> fx.Node:
+    def _flex_attention(self, node: Node) -> fx.Node:
         return self._python(_attention, *node.args, **node.kwargs)
 
 
@@ -286,7 +286,7 @@ def _everywhere(
     return function(*first, *places)
 
 
-def _refusal(node: fx.Node, reason: str) -> ControlError:
+def _refusal(node: Node, reason: str) -> ControlError:
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     name = node.target.name() if isinstance(node.target, torch._ops.HigherOrderOperator) else str(node.target)
     return ControlError(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch._decomp import decomposition_table
+from torch._library.custom_ops import OPDEFS
 from torch.export import ExportedProgram, default_decompositions
 
 from ...runtime.hostops import is_allowed
@@ -74,7 +75,7 @@ def _is_to_spell(op: torch._ops.OpOverload) -> bool:
 
 def _implementation(op: torch._ops.OpOverload) -> Callable[..., Any] | None:
     """The Python of ``torch.library.custom_op``, the CPU's where there are several, if it writes to no argument."""
-    found = torch._library.custom_ops.OPDEFS.get(op.name())
+    found = OPDEFS.get(op.name())
     if found is None or op._schema.is_mutable:
         return None
     return found._backend_fns.get("cpu") or found._backend_fns.get(None)

@@ -1,4 +1,4 @@
-"""What a user brings, as a torch module: modules and exported programs as they are, ONNX models imported."""
+"""What a user brings, as a torch module: modules and exported programs as they are, TorchScript and ONNX read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from ...runtime.errors import CaptureError, InputError, complaint
+from .torchscript import from_torchscript
 
 if TYPE_CHECKING:
     from .onnx import InputInfo, OnnxModule
@@ -25,7 +26,7 @@ def as_module(model: object, example_inputs: object = None) -> tuple[nn.Module |
     """A model that capture takes, and its example inputs.
 
     Args:
-        model: A module, an exported program, or an ONNX model: a path, its bytes, or a ModelProto.
+        model: A module, TorchScript, an exported program, or an ONNX model: a path, its bytes, or a ModelProto.
         example_inputs: As for :func:`.capture.capture`. An ONNX model that leaves no size open but the batch needs
             none; one that does takes a dict by input name, a tuple, or a tensor.
 
@@ -33,6 +34,8 @@ def as_module(model: object, example_inputs: object = None) -> tuple[nn.Module |
         CaptureError: neither of these, or an ONNX model that cannot be imported.
         InputError: an ONNX file that is not there, or sizes that only example inputs can tell.
     """
+    if isinstance(model, torch.jit.ScriptModule):
+        return from_torchscript(model), example_inputs
     if isinstance(model, (nn.Module, ExportedProgram)):
         return model, example_inputs
     if not isinstance(model, (str, os.PathLike, bytes)) and type(model).__name__ != "ModelProto":
@@ -40,7 +43,8 @@ def as_module(model: object, example_inputs: object = None) -> tuple[nn.Module |
             complaint(
                 "not a model",
                 got=type(model).__name__,
-                allowed="torch.nn.Module, torch.export.ExportedProgram, or an ONNX file, its bytes or its ModelProto",
+                allowed="torch.nn.Module, TorchScript, torch.export.ExportedProgram, or an ONNX file, its bytes "
+                "or its ModelProto",
             )
         )
     from .onnx import to_module

@@ -16,17 +16,23 @@ from ..ir import Graph, Node
 from .products import CHAINS, PRODUCTS, product_of
 
 _LINEAR = {"ll.linear", "aten.linear.default"}
-_CONVOLUTIONS = {
-    f"aten.{name}"
-    for name in (
-        "conv1d.default",
-        "conv1d.padding",
-        "conv2d.default",
-        "conv2d.padding",
-        "conv3d.default",
-        "conv3d.padding",
-    )
-} | {"aten.convolution.default", "ll.conv2d", "ll.convolution"}
+_OLD_CONVOLUTIONS = {f"aten._convolution.{overload}" for overload in ("default", "deprecated")}
+_CONVOLUTIONS = (
+    {
+        f"aten.{name}"
+        for name in (
+            "conv1d.default",
+            "conv1d.padding",
+            "conv2d.default",
+            "conv2d.padding",
+            "conv3d.default",
+            "conv3d.padding",
+        )
+    }
+    | {"aten.convolution.default", "ll.conv2d", "ll.convolution"}
+    | _OLD_CONVOLUTIONS
+    | {"aten._convolution_mode.default"}
+)
 _TRANSPOSED = {f"aten.conv_transpose{n}" for n in ("1d.default", "2d.input", "3d.input")}
 _BILINEAR = {"aten.bilinear.default"}
 _ATTENTION = {"aten.scaled_dot_product_attention.default"}
@@ -163,7 +169,7 @@ def _is_transposed(node: Node) -> bool:
     if node.op == "ll.convolution":
         return node.attribute("transposed") is True
     flag = node.args[6] if len(node.args) > 6 else dict(node.kwargs).get("transposed")
-    return node.op == "aten.convolution.default" and flag is True
+    return node.op in ("aten.convolution.default", *_OLD_CONVOLUTIONS) and flag is True
 
 
 def _recurrent(node: Node, types: Mapping[str, ValueType], sizes: Sizes) -> int:

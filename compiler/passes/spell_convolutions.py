@@ -21,6 +21,11 @@ _SIGNATURES = {
     **{f"aten.conv{n}d.{overload}": _FORWARD for n in (1, 2, 3) for overload in ("default", "padding")},
     **{f"aten.conv_transpose{n}": _TRANSPOSED for n in ("1d.default", "2d.input", "3d.input")},
     "aten.convolution.default": _EITHER,
+    **{
+        f"aten._convolution.{overload}": (*_EITHER, *((f"flag {place}", None) for place in range(4)))
+        for overload in ("default", "deprecated")
+    },
+    "aten._convolution_mode.default": _FORWARD,
 }
 """Arguments of every ATen convolution, in order, with their defaults."""
 

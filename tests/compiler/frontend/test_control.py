@@ -79,8 +79,8 @@ DATA: dict[str, tuple[Body, set[str]]] = {
         lambda m, y: torch.while_loop(lambda i, y: i < 0, lambda i, y: (i + 1, m.a(y)), (torch.tensor(0), y))[1],
         {"fc"},
     ),
-    "map": (lambda m, y: torch_map(lambda row: m.a(row).relu(), y), {"fc", "a.weight$t"}),
-    "map with more": (lambda m, y: torch_map(lambda row, s: row * s, y.t(), y.sum()), {"fc"}),
+    "map": (lambda m, y: torch_map(lambda row, *_: m.a(row).relu(), y), {"fc", "a.weight$t"}),
+    "map with more": (lambda m, y: torch_map(lambda row, *s: row * s[0], y.t(), y.sum()), {"fc"}),
     "vmap": (lambda m, y: torch.vmap(lambda row: m.a(row) * row.sum())(y), {"fc", "a"}),
     "scan": (
         lambda m, y: scan(lambda c, x: (c + m.a(x), c * x), y * 0, torch.stack([y, y * 2, y * 3])),

@@ -146,8 +146,8 @@ class Integers(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.randint(-9, 9, (6, 6)))
-        self.register_buffer("kernel", torch.randint(-9, 9, (2, 1, 3)))
+        self.weight = nn.Buffer(torch.randint(-9, 9, (6, 6)))
+        self.kernel = nn.Buffer(torch.randint(-9, 9, (2, 1, 3)))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv1d(F.linear(x, self.weight)[:, None], self.kernel)
@@ -218,8 +218,8 @@ def _(x: Tensor) -> Tensor:
 
 SPELLED = {
     "custom op": stretched,
-    "foreach": lambda y: torch._foreach_mul([y, y + 1], [2.0, 3.0]),
-    "foreach lerp": lambda y: torch._foreach_lerp([y], [y * 2], 0.3),
+    "foreach": lambda y: torch.ops.aten._foreach_mul.ScalarList([y, y + 1], [2.0, 3.0]),
+    "foreach lerp": lambda y: torch.ops.aten._foreach_lerp.Scalar([y], [y * 2], 0.3),
     "gradient of gelu": lambda y: torch.ops.aten.gelu_backward(y, y),
     "a custom op with writes beside it": lambda y: stretched(y).add_(1).t().mul_(y.t()),
 }
