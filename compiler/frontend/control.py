@@ -17,6 +17,7 @@ from torch import fx
 from torch.export import ExportedProgram
 
 from ...runtime.errors import CaptureError, complaint
+from ..chip_ops import CHIP
 from .known import Known
 
 MAX_TURNS = 1024
@@ -41,6 +42,9 @@ class ControlError(CaptureError):
 
 Node = Any
 """A node of the graph; its arguments are of so many types that none helps."""
+_TENSOR = torch.empty(0)
+Guard = tuple[Any, bool]
+"""A predicate, and the outcome of it under which a branch is taken."""
 Operand = Any
 """A node, a number, or None: what a graph takes."""
 
@@ -87,6 +91,8 @@ class _Lowering:
         self.graph = module.graph
         self.known = known
         self.retrace = False
+        self._under: dict[fx.Node, tuple[Guard, ...]] = {}
+        self._guards: tuple[Guard, ...] = ()
 
     def step(self) -> bool:
         """Replace the first op that holds a graph; False where there is none."""
@@ -94,6 +100,7 @@ class _Lowering:
         if node is None:
             return False
         name = node.target.name()
+        self._guards = self._under.pop(node, ())
         rule: Callable[[fx.Node], Any] | None = getattr(self, f"_{name}", None)
         with self.graph.inserting_before(node):
             if name in _WRAPPERS:
@@ -124,14 +131,19 @@ class _Lowering:
             if not held.users:
                 self.graph.erase_node(held)
 
-    def _body(self, held: Any, operands: Any) -> list[Operand]:
-        """Copy a graph to where the cursor is; its results."""
+    def _body(self, held: Any, operands: Any, guard: Guard | None = None) -> list[Operand]:
+        """Copy a graph to where the cursor is; its results. ``guard``: when they are wanted, if not always."""
+        guards = self._guards if guard is None else (*self._guards, guard)
         body: Any = self.module.get_submodule(held.target)
         holders = [node for node in body.graph.nodes if node.op == "placeholder"]
         values: dict[fx.Node, Any] = dict(zip(holders, operands, strict=True))
         for inner in body.graph.nodes:
             if inner.op == "call_function":
-                values[inner] = self.graph.node_copy(inner, values.__getitem__)
+                made = values[inner] = self.graph.node_copy(inner, values.__getitem__)
+                if guards and _to_lower(made):
+                    self._under[made] = guards
+                elif guards and getattr(made.target, "_opname", "") in CHIP:
+                    self._protect(made, guards)
             elif inner.op == "get_attr":
                 name = f"{held.target}_{inner.target}".replace(".", "_")
                 if not hasattr(self.module, name):
@@ -139,6 +151,22 @@ class _Lowering:
                 values[inner] = self.graph.get_attr(name)
         results = fx.map_arg(body.graph.output_node().args[0], values.__getitem__)
         return list(results) if isinstance(results, list | tuple) else [results]
+
+    def _protect(self, node: Node, guards: tuple[Guard, ...]) -> None:
+        """Give a layer zeros where its branch is not taken: there its input may be what no chip takes, NaN for one."""
+
+        def protected(arg: Node) -> Node:
+            if not isinstance(arg.meta.get("val", _TENSOR), torch.Tensor) or self.known(arg) is not None:
+                return arg
+            with self.graph.inserting_before(node):
+                for predicate, wanted in guards:
+                    where, pair = (torch.ops.aten.where.ScalarOther, (arg, 0))
+                    if not wanted:
+                        where, pair = torch.ops.aten.where.ScalarSelf, (0, arg)
+                    arg = self._call(where, predicate, *pair)
+            return arg
+
+        node.args, node.kwargs = fx.map_arg((node.args, node.kwargs), protected)
 
     def _call(self, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
         return self.graph.call_function(target, args, kwargs)
@@ -162,13 +190,13 @@ class _Lowering:
         value = self.known(predicate)
         if value is not None:
             return self._body(yes if bool(value) else no, operands)
-        pairs = zip(self._body(yes, operands), self._body(no, operands), strict=True)
         if isinstance(predicate.meta.get("val"), torch.SymBool):  # of sizes
             predicate = self._call(torch.sym_ite, predicate, 1, 0)
             predicate = self._call(torch.ops.aten.scalar_tensor.default, predicate, dtype=torch.bool)
         else:
             predicate = self._call(torch.ops.aten.reshape.default, predicate, [])
-        return [first if first is second else self._choice(node, predicate, first, second) for first, second in pairs]
+        first, second = self._body(yes, operands, (predicate, True)), self._body(no, operands, (predicate, False))
+        return [a if a is b else self._choice(node, predicate, a, b) for a, b in zip(first, second, strict=True)]
 
     def _choice(self, node: Node, predicate: fx.Node, first: Operand, second: Operand) -> Operand:
         if not isinstance(first, fx.Node) or not isinstance(second, fx.Node):

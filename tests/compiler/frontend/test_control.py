@@ -63,6 +63,15 @@ DATA: dict[str, tuple[Body, set[str]]] = {
     ),
     "predicate of one element": (lambda m, y: torch.cond(y[:1, 0] > 0, m.a, m.b, (y,)), {"fc", "a", "b"}),
     "nested": (nested, {"fc", "a", "b"}),
+    "one that only suits its side": (
+        lambda m, y: torch.cond(
+            y.min() > -1,
+            lambda y: m.a((y + 1).log()),
+            lambda y: torch.cond(y.max() > 9, lambda y: m.b(y.clone()), lambda y: m.b((-y.min() - 1).log() + y), (y,)),
+            (y,),
+        ),
+        {"fc", "a", "b"},
+    ),
     "of a size": (lambda m, y: torch.cond(y.shape[0] > 4, m.a, m.b, (y,)), {"fc", "a", "b"}),
     "of a buffer": (lambda m, y: torch.cond(m.yes, m.a, m.b, (y,)), {"fc", "a"}),
     "computed from a buffer": (lambda m, y: torch.cond(m.turns * 2 < 6, m.a, m.b, (y,)), {"fc", "b"}),
