@@ -30,6 +30,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     (r"ctc_loss|linalg_lstsq", "torch cannot trace it: the shapes of its results depend on data"),
     (r"(is|can|has|_has|_is|_use|_version|_debug|retains)_\w*|_version|data|output_nr|get_device|promote_types|"
      r"result_type|sym_\w*|storage_offset|dim|numel", _ANSWERED),
+    (r"as_strided_\w+", "strides mean something in one layout of memory: use views such as unfold and narrow"),
     (r"set|resize\w*|_resize\w*|embedding_renorm", "changes the memory of a tensor, which programs never do"),
     (r"flatten_dense_tensors|unflatten_dense_tensors|_to_cpu", "part of distributed training"),
     (r"_fused_(adam|adamw|sgd|adagrad)", "part of optimizers"),

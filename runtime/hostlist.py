@@ -241,7 +241,8 @@ _euclidean_dist.default _cdist_forward.default _pdist_forward.default _trilinear
 """
 
 _MORE = """
-rrelu.default embedding_bag.default _embedding_bag.default _embedding_bag_forward_only.default
+rrelu.default fractional_max_pool2d.default fractional_max_pool3d.default segment_reduce.default hash_tensor.default
+_scaled_mm_v2.default embedding_bag.default _embedding_bag.default _embedding_bag_forward_only.default
 _native_batch_norm_legit.no_stats as_strided.default
 _convolution.default _convolution.deprecated _convolution_mode.default slow_conv3d.default thnn_conv2d.default
 conv_tbc.default _scaled_mm.default _weight_int8pack_mm.default
