@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from .compiler.frontend.control import without_checkpoints
 from .compiler.passes.base import matches
 from .compiler.passes.place import NothingPhotonicError
 from .program import Program
@@ -181,7 +182,7 @@ class _Frozen(nn.Module):
     ) -> None:
         super().__init__()
         self.numbers = dict(numbers)
-        self.inner = [graph]  # in a list: not a child, whose name would stand in every layer path
+        self.inner = [without_checkpoints(graph)]  # in a list: not a child, whose name would stand in every layer path
         self.signature = signature
         self.places: dict[int, tuple[nn.Module, str]] = {}
         for at, tensor in weights.items():

@@ -70,6 +70,22 @@ def without_control(program: ExportedProgram) -> tuple[ExportedProgram, bool]:
     return changed, lowering.retrace
 
 
+def without_checkpoints(module: fx.GraphModule) -> fx.GraphModule:
+    """A graph of Dynamo with the bodies of checkpoints in their place: torch.export cannot read it with them."""
+
+    def is_checkpoint(node: Node) -> bool:
+        return _to_lower(node) and node.target.name() == "tag_activation_checkpoint"
+
+    if not any(is_checkpoint(node) for node in module.graph.nodes):
+        return module
+    changed = copy.deepcopy(module)
+    lowering = _Lowering(changed, lambda _: None)
+    while lowering.step(is_checkpoint):
+        pass
+    changed.recompile()
+    return changed
+
+
 def _to_lower(node: Node) -> bool:
     if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
         return False
@@ -86,7 +102,7 @@ def _stays(node: Node) -> bool:
 class _Lowering:
     """A graph whose ops that hold graphs are replaced one by one."""
 
-    def __init__(self, module: fx.GraphModule, known: Known) -> None:
+    def __init__(self, module: fx.GraphModule, known: Callable[[Any], Any]) -> None:
         self.module = module
         self.graph = module.graph
         self.known = known
@@ -94,9 +110,9 @@ class _Lowering:
         self._under: dict[fx.Node, tuple[Guard, ...]] = {}
         self._guards: tuple[Guard, ...] = ()
 
-    def step(self) -> bool:
-        """Replace the first op that holds a graph; False where there is none."""
-        node = next((node for node in self.graph.nodes if _to_lower(node)), None)
+    def step(self, chosen: Callable[[Node], bool] = _to_lower) -> bool:
+        """Replace the first op that holds a graph, of those chosen; False where there is none."""
+        node = next((node for node in self.graph.nodes if chosen(node)), None)
         if node is None:
             return False
         name = node.target.name()
@@ -138,7 +154,7 @@ class _Lowering:
         holders = [node for node in body.graph.nodes if node.op == "placeholder"]
         values: dict[fx.Node, Any] = dict(zip(holders, operands, strict=True))
         for inner in body.graph.nodes:
-            if inner.op == "call_function":
+            if inner.op in ("call_function", "call_method"):
                 made = values[inner] = self.graph.node_copy(inner, values.__getitem__)
                 if guards and _to_lower(made):
                     self._under[made] = guards

@@ -329,3 +329,25 @@ def test_marked_dimensions_share_a_program() -> None:
         torch._dynamo.mark_dynamic(x, 0)
         assert torch.allclose(fast(x), model(x), rtol=1e-4, atol=1e-5)
     assert sum(part.compiled for part in parts) == 1
+
+
+class Branched(nn.Module):
+    """Layers in a checkpoint and on both sides of a branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.c = (nn.Linear(4, 4) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.utils.checkpoint.checkpoint(lambda x: self.a(x).relu() + x.abs(), x, use_reentrant=False)
+        return torch.cond(y.sum() > 9, self.b, self.c, (y,))
+
+
+def test_checkpoints_and_branches_reach_the_chip() -> None:
+    model = Branched().eval()
+    fast, parts = compiled(model, ideal=True)
+    for x in (torch.zeros(3, 4), torch.ones(3, 4) * 5):
+        with torch.no_grad():
+            torch.testing.assert_close(fast(x), model(x))
+    assert [set(part.program.body.banks) for part in parts] == [{"a", "b", "c"}]
