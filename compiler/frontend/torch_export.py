@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,6 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from ...runtime.errors import CaptureError, complaint
-from ...runtime.hostops import is_allowed, training_flag
 from ...runtime.values import (
     Arg,
     Dim,
@@ -30,9 +28,9 @@ from ...runtime.values import (
 )
 from ..ir import Graph, Node, Origin, Value
 from ..ir.identity import Identity, identity
-from ..refusals import why_refused
+from .checks import refuse_custom, refuse_mutation, refuse_strides, refuse_training
 from .example import Leaf
-from .recurrent_ops import NAMES
+from .naming import home_of_weight, op_name, path_of
 from .structure import outputs_of, parameters_of
 
 _CONSTANT_KINDS = (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
@@ -85,15 +83,15 @@ class _Translation:
         self.used: set[str] = set()
 
     def graph(self) -> Graph:
-        self._refuse_mutation()
-        self._refuse_custom()
+        refuse_mutation(self.program)
+        refuse_custom(self.program)
         inputs, constants, store = self._placeholders()
         nodes = tuple(
             self._node(node)
             for node in self.program.graph.nodes
-            if node.op == "call_function" and not _CHECKS.match(_op_name(node.target))
+            if node.op == "call_function" and not _CHECKS.match(op_name(node.target))
         )
-        _refuse_training(nodes)
+        refuse_training(nodes)
         specs = self.program.graph_signature.output_specs
         results: Any = self.program.graph.output_node().args[0]
         # what a model writes into its inputs it writes into a copy: the caller's tensors stay as they are
@@ -116,39 +114,6 @@ class _Translation:
             ranges=self._ranges(),
         )
         return replace(graph.with_nodes(nodes), samples=_fixed_samples(graph))
-
-    def _refuse_mutation(self) -> None:
-        mutated = [
-            str(spec.target)
-            for spec in self.program.graph_signature.output_specs
-            if spec.kind not in (OutputKind.USER_OUTPUT, OutputKind.USER_INPUT_MUTATION)
-        ]
-        if mutated:
-            raise CaptureError(
-                complaint(
-                    "the model writes to its own state while it runs",
-                    where=", ".join(mutated),
-                    allowed="a pure function of its inputs",
-                    next_step="return the new state as an output and pass it back as an input",
-                )
-            )
-
-    def _refuse_custom(self) -> None:
-        """Ops of other libraries than ATen must be on the host's list: their kernels are code."""
-        offenders = [
-            f"\n  - {_path(node) or node.name}: {op}: {why_refused(op)}"
-            for node in self.program.graph.nodes
-            if node.op == "call_function" and not (op := _op_name(node.target)).startswith(("aten.", "py."))
-            if not is_allowed(op)
-        ]
-        if offenders:
-            raise CaptureError(
-                complaint(
-                    f"{len(offenders)} op(s) are not of torch itself",
-                    got="".join(offenders),
-                    next_step="compile the parts before and after them",
-                )
-            )
 
     def _unique(self, name: str) -> str:
         while name in self.used:
@@ -253,10 +218,10 @@ class _Translation:
         name = self.names[node.name] = self._unique(node.name)
         kind = self._type(node.meta.get("val"))
         if kind is None:
-            raise CaptureError(complaint("an op yields no value", where=_path(node), got=str(node.target)))
-        op = _op_name(node.target)
+            raise CaptureError(complaint("an op yields no value", where=path_of(node), got=str(node.target)))
+        op = op_name(node.target)
         if op == "aten.as_strided.default":
-            _refuse_strides(node)
+            refuse_strides(node)
         args = tuple(self._arg(arg) for arg in node.args)
         if node.name in self.in_place:
             base, _, overload = op.rpartition(".")
@@ -274,7 +239,7 @@ class _Translation:
             args,
             kind,
             tuple((key, self._arg(value)) for key, value in node.kwargs.items()),
-            Origin(_path(node) or _home_of_weight(args), ("capture",)),
+            Origin(path_of(node) or home_of_weight(args), ("capture",)),
         )
 
     def _arg(self, arg: object) -> Arg:
@@ -352,62 +317,3 @@ def _solved(dim: str, value: int, known: Mapping[str, int]) -> dict[str, int]:
     fixed = expression.subs({symbol: known[str(symbol)] for symbol in expression.free_symbols if str(symbol) in known})
     roots = [root for root in sympy.solve(fixed - value, unknown[0]) if root.is_Integer]
     return {str(unknown[0]): int(roots[0])} if roots else {}
-
-
-def _refuse_training(nodes: tuple[Node, ...]) -> None:
-    """Calls such as ``F.dropout(x)`` train whatever the mode of the model: no module tells."""
-    found = [(node, training_flag(node.op.removeprefix("aten."), node.args, dict(node.kwargs))) for node in nodes]
-    offenders = [f"{node.origin.path or node.name} ({node.op}: {flag} is on)" for node, flag in found if flag]
-    if offenders:
-        raise CaptureError(
-            complaint(
-                f"{len(offenders)} op(s) ask for training behaviour",
-                where=", ".join(offenders[:8]) + (" and more" if len(offenders) > 8 else ""),
-                allowed="inference: no random masks, no statistics written",
-                next_step="call model.eval(), and give functions such as F.dropout training=self.training",
-            )
-        )
-
-
-def _refuse_strides(node: torch.fx.Node) -> None:
-    """Strides mean something in the memory that the tensor had when traced, which only a contiguous one has always."""
-    source = node.args[0].meta.get("val") if isinstance(node.args[0], torch.fx.Node) else None
-    if not isinstance(source, torch.Tensor) or not source.is_contiguous() or source.storage_offset():
-        raise CaptureError(
-            complaint(
-                "as_strided of a tensor that is not contiguous",
-                where=_path(node) or node.name,
-                next_step="call .contiguous() before it, or use views such as unfold, narrow and transpose",
-            )
-        )
-
-
-def _op_name(target: object) -> str:
-    """``aten.<op>.<overload>`` for ATen, ``py.<name>`` for arithmetic on sizes."""
-    if isinstance(target, torch._ops.OpOverload):
-        namespace, _, name = target.name().partition("::")
-        overload = "" if "." in name else ".default"
-        full = f"{namespace}.{name}{overload}"
-        return NAMES.get(full, full)
-    name = getattr(target, "__name__", str(target))
-    if getattr(operator, name, None) is target:
-        return f"py.{name}"
-    return f"py.{getattr(target, '__module__', '')}.{name}".replace("py.torch.", "py.")
-
-
-def _path(node: torch.fx.Node) -> str:
-    """The user's layer path, from the innermost module that made the node."""
-    stack = node.meta.get("nn_module_stack") or {}
-    entries = list(stack.values())
-    path = str(entries[-1][0]).removeprefix("_export_root.") if entries else ""
-    return "" if path.startswith("_empty_nn_module_stack") else path
-
-
-def _home_of_weight(args: tuple[Arg, ...]) -> str:
-    """The module that an op's weight belongs to: the layer path of an op that no module made."""
-    for arg in args[1:]:
-        for item in arg if isinstance(arg, tuple) else (arg,):
-            home, _, leaf = item.name.rpartition(".") if isinstance(item, Ref) else ("", "", "")
-            if home and leaf in ("weight", "weight_ih_l0"):
-                return home
-    return ""
