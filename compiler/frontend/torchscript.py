@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -48,6 +49,9 @@ class _Scripted(nn.Module):
         _, *taken = method.schema.arguments
         self.names = [argument.name for argument in taken]
         self.forward = self._forward(taken)  # type: ignore[method-assign]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Scripted:
+        return type(self)(deepcopy(self.source[0], memo)).eval()  # a graph cannot be copied so, the module can
 
     def _hold(self, name: str, tensor: Tensor) -> None:
         home: nn.Module = self
