@@ -11,6 +11,7 @@ from functorch.experimental.control_flow import map as torch_map
 from torch import Tensor, nn
 from torch._higher_order_ops.associative_scan import associative_scan
 from torch._higher_order_ops.scan import scan
+from torch._higher_order_ops.while_loop import while_loop
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 from torch.utils.checkpoint import checkpoint
 
@@ -84,6 +85,10 @@ DATA: dict[str, tuple[Body, set[str]]] = {
         lambda m, y: torch.while_loop(lambda i, y: i < m.turns, lambda i, y: (i + 1, m.a(y) + i), (torch.tensor(0), y)),
         {"fc", "a"},
     ),
+    "turns of an int": (
+        lambda m, y: while_loop(lambda i, y: i < 3, lambda i, y: (i + 1, m.a(y) * i), (1, y))[1],
+        {"fc", "a"},
+    ),
     "no turn": (
         lambda m, y: torch.while_loop(lambda i, y: i < 0, lambda i, y: (i + 1, m.a(y)), (torch.tensor(0), y))[1],
         {"fc"},
@@ -101,6 +106,14 @@ DATA: dict[str, tuple[Body, set[str]]] = {
     ),
     "checkpoint": (lambda m, y: checkpoint(lambda y: m.a(y).relu(), y, use_reentrant=False), {"fc", "a"}),
     "flex attention": (causal, {"fc", "a"}),
+    "grouped flex attention": (
+        lambda m, y: flex_attention(
+            m.a(y).reshape(1, -1, 4, 1).transpose(1, 2),
+            *(part.reshape(1, -1, 2, 1).transpose(1, 2) for part in (y[:, :2], y[:, 2:])),
+            enable_gqa=True,
+        ),
+        {"fc", "a"},
+    ),
 }
 
 
@@ -113,7 +126,7 @@ def test_values_and_layers(name: str) -> None:
     x = torch.randn(3, 4)
     program = ll.compile(model, x, "ideal")
     assert set(program.body.banks) == layers
-    fixed = name in ("associative scan", "flex attention")
+    fixed = name in ("associative scan", "flex attention", "grouped flex attention")
     for value in (x, -x, x * 5, x[:2], torch.randn(6, 4)):
         if not fixed or len(value) == 3:
             with torch.no_grad():

@@ -98,6 +98,9 @@ SPECIAL = {
     "gradient": lambda y: torch.gradient(y, dim=1)[0],
     "hfft2": lambda y: torch.fft.hfft2(torch.complex(y, y * 2)),
     "as_strided": lambda y: torch.as_strided(y, (2, 2), (1, 2), 1) + y.as_strided((2, 2), (4, 0)),
+    "memory by strides": lambda y: (
+        y + y.new_empty_strided((4,), (2,)).fill_(3) + torch.empty_strided((4,), (1,)).fill_(2)
+    ),
     "unfold": lambda y: y.unfold(1, 2, 1),
     "window": lambda y: y * torch.hamming_window(4, True, 0.5),
     "embedding_bag": lambda y: F.embedding_bag(torch.tensor([[0, 2], [1, 1]]), y),
