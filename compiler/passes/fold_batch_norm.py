@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ class FoldBatchNorm:
         readers = Counter(name for node in graph.nodes for name in node.reads)
         readers.update(references(graph.outputs))
         nodes = {node.name: node for node in graph.nodes}
-        first_results = _first_results(graph)
+        first_results = _first_results(graph, readers)
         store = dict(graph.store)
         constants = list(graph.constants)
         names: dict[str, str] = {}
@@ -59,6 +60,8 @@ class FoldBatchNorm:
             names[result] = layer.name
             nodes.pop(norm.name)
             nodes.pop(result, None)
+            for item in [item.name for item in nodes.values() if item.op == "py.getitem" and norm.name in item.reads]:
+                nodes.pop(item)  # a result that nothing reads
         renamed = tuple(
             replace(
                 node,
@@ -71,12 +74,14 @@ class FoldBatchNorm:
         return replace(graph, outputs=outputs, constants=tuple(constants), store=store).with_nodes(renamed)
 
 
-def _first_results(graph: Graph) -> dict[str, str]:
+def _first_results(graph: Graph, readers: Mapping[str, int]) -> dict[str, str]:
     """For each norm that yields three values: the one node that reads the first, if nothing reads the rest."""
     first: dict[str, str] = {}
     spoiled: set[str] = set(references(graph.outputs))
     for node in graph.nodes:
         for name in node.reads:
+            if node.op == "py.getitem" and node.args[1] != 0 and not readers[node.name]:
+                continue  # taken, but never looked at
             if node.op == "py.getitem" and node.args[1] == 0 and name not in first:
                 first[name] = node.name
             else:
