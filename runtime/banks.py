@@ -7,9 +7,6 @@ uniform loss is divided out (gain makes up for it); what it does to the noise is
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from threading import Lock
-
 import numpy as np
 import torch
 
@@ -213,58 +210,3 @@ def _diagonal_blocks(
     col = torch.arange(spec.cols).view(spec.blocks, 1, cols)
     parts = [with_none[of_group[row // n, col // n], row % n, col % n] for of_group in grid]
     return torch.cat(parts)
-
-
-class MatrixCache:
-    """Effective matrices of banks, least recently used out first, within a limit of bytes.
-
-    The key is the bank, the target, ``ideal``, and the seed where phase errors make it matter. Thread safe.
-    """
-
-    def __init__(self, limit_bytes: int = 1 << 30) -> None:
-        self.limit_bytes = limit_bytes
-        self._entries: OrderedDict[tuple[object, ...], tuple[TileBank, Target, torch.Tensor]] = OrderedDict()
-        self._lock = Lock()
-
-    @property
-    def bytes(self) -> int:
-        """Bytes held."""
-        return sum(entry[2].nbytes for entry in self._entries.values())
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def matrices(
-        self,
-        bank: TileBank,
-        target: Target,
-        *,
-        seed: int = 0,
-        ideal: bool = False,
-        bank_index: int = 0,
-        dtype: torch.dtype | None = None,
-    ) -> torch.Tensor:
-        """:func:`effective_matrices`, from the cache where they are in it; ``dtype`` float32 halves them.
-
-        A result larger than the limit is returned and not kept. Treat what comes back as read-only.
-        """
-        run_seed = seed if target.mesh.phase_error_rad > 0 and not ideal else None
-        key = (id(bank), id(target), run_seed, ideal, bank_index if run_seed is not None else None, dtype)
-        with self._lock:
-            if key in self._entries:
-                self._entries.move_to_end(key)
-                return self._entries[key][2]
-        found = effective_matrices(bank, target, seed=seed, ideal=ideal, bank_index=bank_index)
-        if dtype is not None:
-            found = found.to(dtype.to_complex() if found.is_complex() else dtype)
-        with self._lock:
-            # the entry keeps bank and target alive, so that their ids stay theirs
-            self._entries[key] = (bank, target, found)
-            while self._entries and self.bytes > self.limit_bytes:
-                self._entries.popitem(last=False)
-        return found
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._entries.clear()

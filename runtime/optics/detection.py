@@ -55,11 +55,6 @@ def balanced_value(
     return ((i_plus - offset_plus) - (i_minus - offset_minus)) / gain
 
 
-def saturate(reading: float, full_scale: float) -> float:
-    """A reading clipped to the detector's range [-full_scale, full_scale]."""
-    return min(max(reading, -full_scale), full_scale)
-
-
 @dataclass(frozen=True, slots=True)
 class NoiseCoefficients:
     """Variance of a detected signal ``s`` in units of its full scale: ``c0 + c1 |s| + c2 s^2``.

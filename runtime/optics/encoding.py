@@ -65,13 +65,3 @@ def _rail_values(x: torch.Tensor, full_scale: torch.Tensor, sign: str) -> torch.
     if sign == "phase_sign":
         return x.unsqueeze(0).clone()
     return ((x + full_scale) / 2).unsqueeze(0)
-
-
-def decode(codes: torch.Tensor, full_scale: torch.Tensor, sign: str, dac_bits: int | None) -> torch.Tensor:
-    """The vector that the codes stand for, (..., n): the inverse of :func:`encode` up to quantization."""
-    levels = 1 if dac_bits is None else unsigned_levels(dac_bits)
-    fields = codes / levels
-    scale = full_scale.unsqueeze(-1)
-    if rails_of(sign) == 2:
-        return (fields[0] - fields[1]) * scale
-    return fields[0] * scale if sign == "phase_sign" else (2 * fields[0] - 1) * scale

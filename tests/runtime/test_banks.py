@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lightloom.runtime import banks
-from lightloom.runtime.banks import MatrixCache, assembled_matrix, bank_phases, effective_matrices
+from lightloom.runtime.banks import assembled_matrix, bank_phases, effective_matrices
 from lightloom.runtime.errors import InputError
 from lightloom.runtime.meshes import mesh
 from lightloom.runtime.slicing import transfer_matrix
@@ -118,34 +118,6 @@ def test_assembly_takes_the_shift_off():
     t = effective_matrices(bank, make_target(4), ideal=True)
     expected = bank.columns["scale"][0] * t[0].numpy() - bank.columns["shift"][0]
     np.testing.assert_allclose(assembled_matrix(bank, t)[0].numpy(), expected)
-
-
-def test_cache_keeps_and_forgets():
-    bank, other, target = make_bank(8, 8), make_bank(8, 8, seed=1), make_target(4)
-    cache = MatrixCache(limit_bytes=2 * 4 * 16 * 8)
-    first = cache.matrices(bank, target)
-    assert cache.matrices(bank, target, seed=5) is first
-    assert cache.matrices(bank, target, ideal=True) is not first
-    assert cache.bytes == 2 * first.nbytes
-    cache.matrices(other, target)
-    assert len(cache) == 2
-    assert cache.matrices(bank, target) is not first
-    cache.clear()
-    assert cache.bytes == 0
-
-
-def test_cache_minds_the_seed_where_it_matters():
-    bank, target = make_bank(8, 8), make_target(4, mesh_={"phase_error_rad": 0.02})
-    cache = MatrixCache()
-    assert cache.matrices(bank, target, seed=1) is not cache.matrices(bank, target, seed=2)
-    assert cache.matrices(bank, target, seed=1, ideal=True) is cache.matrices(bank, target, seed=2, ideal=True)
-    assert cache.matrices(bank, target, seed=1, dtype=torch.float32).dtype == torch.float32
-
-
-def test_cache_does_not_keep_what_is_too_large():
-    cache = MatrixCache(limit_bytes=10)
-    assert cache.matrices(make_bank(8, 8), make_target(4)).shape == (4, 4, 4)
-    assert len(cache) == 0
 
 
 def test_unknown_side():

@@ -21,10 +21,6 @@ def test_photocurrent_and_noise_terms():
     assert d.total_noise_rms_a(3e-9, 4e-9, 12e-9) == pytest.approx(13e-9)
 
 
-def test_saturation():
-    assert [d.saturate(v, 2.0) for v in (-3.0, -1.0, 2.5)] == [-2.0, -1.0, 2.0]
-
-
 def test_path_loss_counts_two_meshes():
     assert path_loss_db(quiet(), depth=8) == pytest.approx(2.0 + 16 * 0.1)
 

@@ -6,13 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lightloom.runtime.errors import TargetError
-from lightloom.runtime.optics.encoding import SIGNS, block_full_scale, decode, encode, rails_of
+from lightloom.runtime.optics.encoding import SIGNS, block_full_scale, encode, rails_of
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False, width=32)
 
 
 def block(values: list[float]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
+
+
+def decode(codes, full_scale, sign, bits):
+    """What codes stand for, written from the definition of the encodings."""
+    fields = codes / (1 if bits is None else 2**bits - 1)
+    scale = full_scale.unsqueeze(-1)
+    if sign.startswith("differential"):
+        return (fields[0] - fields[1]) * scale
+    return fields[0] * scale if sign == "phase_sign" else (2 * fields[0] - 1) * scale
 
 
 @given(values=st.lists(numbers, min_size=1, max_size=9), sign=st.sampled_from(SIGNS), bits=st.integers(1, 14))
