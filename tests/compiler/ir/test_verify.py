@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import lightloom as ll
 from lightloom.compiler.ir import Graph, Matrix, Node, Placement, Value, verify
 from lightloom.compiler.passes.tile import describe
 from lightloom.runtime.errors import VerifyError
@@ -103,3 +104,58 @@ def test_all_faults_are_listed_at_once_with_the_pass() -> None:
     graph = replace(good(), outputs=(Ref("q"), Ref("r")))
     with pytest.raises(VerifyError, match=r"2 rule\(s\) after pass 'fold'"):
         verify(graph, "fold")
+
+
+class Multiplies(torch.nn.Module):
+    """A loop over time with a projection, and a product of two computed values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = torch.nn.LSTM(4, 6, proj_size=3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.loop(x)[0]
+        return y.mT @ y
+
+
+@pytest.fixture(scope="module")
+def computed() -> Graph:
+    return ll.lower(Multiplies().eval(), torch.zeros(2, 5, 4), stop_after="lower", dynamic_matmul="photonic")
+
+
+def changed(graph: Graph, op: str, **fields: object) -> Graph:
+    """The graph with the fields of its node of an op replaced; ``attributes`` are merged into its own."""
+    attributes = fields.pop("attributes", {})
+    nodes = tuple(
+        replace(node, kwargs=tuple({**dict(node.kwargs), **attributes}.items()), **fields) if node.op == op else node  # type: ignore[arg-type, dict-item]
+        for node in graph.nodes
+    )
+    assert nodes != graph.nodes
+    return replace(graph, nodes=nodes)
+
+
+def with_matrix(graph: Graph, which: str, **fields: object) -> Graph:
+    chosen = next(m for m in graph.matrices if which in m.name or (which == "dynamic" and m.dynamic))
+    return replace(graph, matrices=tuple(replace(m, **fields) if m is chosen else m for m in graph.matrices))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda g: changed(g, "ll.product", attributes={"matrix": "nowhere"}), "@nowhere, .* declared as dynamic"),
+        (lambda g: with_matrix(g, "dynamic", dynamic=False), "not declared as dynamic"),
+        (lambda g: changed(g, "ll.product", type=TensorType("f32", ("s0", 3, 7))), "matrix @.* has 3 rows"),
+        (lambda g: with_matrix(g, "dynamic", rows=7), "its value %|has 7 rows"),
+        (lambda g: with_matrix(g, "dynamic", cols=7), "dynamic matrix @.*: its value %"),
+        (lambda g: changed(g, "ll.recurrence", attributes={"matrix": "nowhere"}), "@nowhere, which is not declared"),
+        (lambda g: changed(g, "ll.recurrence", attributes={"projection": "nowhere"}), "@nowhere, .* declared"),
+        (lambda g: changed(g, "ll.recurrence", attributes={"kind": "clock"}), "an ll.recurrence of clock"),
+        (lambda g: changed(g, "ll.recurrence", attributes={"kind": "rnn_tanh"}), "units, matrix @.* keeps"),
+        (lambda g: changed(g, "ll.recurrence", attributes={"projection": None}), "units, matrix @.* keeps"),
+        (lambda g: changed(g, "ll.recurrence", type=TensorType("f32", ("s0", 5, 3))), "yields .sequence, h"),
+    ],
+)  # fmt: skip
+def test_each_rule_of_loops_and_products_is_named(computed: Graph, broken, message: str) -> None:
+    verify(computed)
+    with pytest.raises(VerifyError, match=message):
+        verify(broken(computed), "some_pass")
