@@ -17,6 +17,7 @@ BENCHMARKS = ROOT / "benchmarks"
 SCRIPTS = sorted(file for file in BENCHMARKS.rglob("*.py") if '__name__ == "__main__"' in file.read_text())
 OPTIONAL = {"matplotlib", "onnx2torch", "onnxruntime", "sklearn", "timm", "torchvision", "transformers", "zmq"}
 LACKS = {
+    "trained": "onnxruntime",
     "compile": "torchvision",
     "coverage": "torchvision and timm and transformers",
     "gpt2": "transformers",
