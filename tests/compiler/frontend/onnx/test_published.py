@@ -215,3 +215,12 @@ def test_resize_by_half_pixels_symmetric(scale: float, mode: str) -> None:
     plain, _ = one_node("Resize", [x, None, scales], constant=(2,), mode=mode)
     if mode != "nearest" and scale != 2.0:
         assert np.abs(reference(plain, fed)[0] - wanted).max() > 1e-3
+
+
+@pytest.mark.parametrize(("kind", "low", "high"), [(TensorProto.INT4, -8, 7), (TensorProto.UINT4, 0, 15)])
+@pytest.mark.parametrize("real_type", [np.float32, np.float16])
+def test_casts_to_four_bits_keep_what_fits(kind: int, low: int, high: int, real_type: type) -> None:
+    x = np.arange(low, high + 1).astype(real_type)
+    proto, fed = one_node("Cast", [x], to=kind)
+    got = to_module(proto)(*tensors(fed))
+    assert got.tolist() == x.astype(int).tolist()
