@@ -61,6 +61,10 @@ def _stand_in() -> ModuleType:
     return module
 
 
+UNSET = ("empty", "empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
+"""Torch leaves what was in the memory; a program holds zeros."""
+
+
 def same(got: Any, wanted: Any) -> bool:
     """Within float noise, in every leaf; floats of 8 bits bit by bit."""
     pairs = zip(pytree.tree_leaves(got), pytree.tree_leaves(wanted), strict=True)
@@ -87,7 +91,7 @@ def test_every_sample_is_right_or_refused_with_a_reason() -> None:
             continue
         try:
             got = ll.compile(model, (x, y), "ideal").run(x, y, ideal=True)
-            if not same(got, wanted):
+            if not same(got, wanted) and name not in UNSET:
                 faults[name] = "wrong" if repeats else "random, and compiled"
             right.append(name)
         except ll.LightloomError as error:
