@@ -222,13 +222,14 @@ class _Runner:
         self.compile_options = {key: options[key] for key in _COMPILE if key in options}
         self.run_options = {key: options[key] for key in _RUN if key in options}
         self.kept: dict[int, Tensor] = {}
+        self.untraceable = False
 
     def __call__(self, *inputs: Any) -> Any:
         part, signature = self.part, self.signature
         weights = {at: inputs[at] for at in signature.weights}
         tensors = tuple(inputs[at].detach() for at in signature.tensors)
-        if not weights or not tensors or any(0 in tensor.shape for tensor in tensors):
-            return self._on_host(inputs)  # nothing for a mesh
+        if self.untraceable or not weights or not tensors or any(0 in tensor.shape for tensor in tensors):
+            return self._on_host(inputs)
         if not all(_unchanged(tensor, self.kept.get(at)) for at, tensor in weights.items()):
             part.variants.clear()
             part.reason = ""
@@ -270,6 +271,7 @@ class _Runner:
         except (CaptureError, CompileError, InputError) as error:
             if self.compile_options.get("strict"):
                 raise
+            self.untraceable = isinstance(error, CaptureError)  # whatever the weights become
             return self._stays(str(error))
         if program.body.provenance.get("written_inputs"):
             return self._stays("it writes to its inputs, and a program would write to copies")

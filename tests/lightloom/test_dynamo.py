@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -351,3 +352,17 @@ def test_checkpoints_and_branches_reach_the_chip() -> None:
         with torch.no_grad():
             torch.testing.assert_close(fast(x), model(x))
     assert [set(part.program.body.banks) for part in parts] == [{"a", "b", "c"}]
+
+
+def test_a_graph_that_cannot_be_traced_is_tried_once_though_its_weights_change() -> None:
+    torch.manual_seed(0)
+    model = Net().train()
+    fast, parts = compiled(model)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            fast(torch.randn(4, 12))
+            with torch.no_grad():
+                model.first.weight.mul_(0.9)
+    assert parts[0].compiled == 1
+    assert sum("runs on the host" in str(item.message) for item in told) == 1

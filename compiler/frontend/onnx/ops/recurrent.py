@@ -114,7 +114,8 @@ def _hold_quantized(node: NodeContext) -> None:
             None if value is None else value.reshape(codes.shape[0], 1, -1).to(torch.float32) for value in (scale, zero)
         )
         centred = codes.to(torch.float32) if zero is None else codes.to(torch.float32) - zero
-        node.replace(at, _reordered(node, (centred * scale).transpose(1, 2)), f"reals_of_{node.input_names[scale_at]}")
+        by = "_".join(node.input_names[scale_at : zero_at + 1])  # what else decides the reals: nodes share equal ones
+        node.replace(at, _reordered(node, (centred * scale).transpose(1, 2)), f"reals_by_{by}")
     if constants[3] is not None:
         node.replace(3, _biases(node, constants[3]), "biases_of_LSTM")
     node.state["ordered"] = constants[3] is not None or len(node.input_names) < 4 or not node.input_names[3]

@@ -224,3 +224,20 @@ def test_casts_to_four_bits_keep_what_fits(kind: int, low: int, high: int, real_
     proto, fed = one_node("Cast", [x], to=kind)
     got = to_module(proto)(*tensors(fed))
     assert got.tolist() == x.astype(int).tolist()
+
+
+def test_quantized_lstms_that_share_codes_but_not_zero_points_stay_apart() -> None:
+    proto, feeds = quantized_lstm(1, per_column=False, zero=True)
+    twin = onnx.NodeProto()
+    twin.CopyFrom(proto.graph.node[0])
+    twin.input[9], twin.output[:] = "other_zero", ["y2", "h2", "c2"]
+    proto.graph.node.append(twin)
+    proto.graph.initializer.append(numpy_helper.from_array(np.full((1,), 90, np.uint8), "other_zero"))
+    proto.graph.output.append(onnx.ValueInfoProto(name="y2"))
+    outputs = [item.name for item in proto.graph.output]
+    wanted = dict(zip(outputs, by_onnxruntime(proto, feeds), strict=True))
+    program = ll.compile(proto.SerializeToString(), (torch.from_numpy(feeds["x"]),), target="mzi16")
+    got = dict(zip(outputs, program.run(torch.from_numpy(feeds["x"]), ideal=True), strict=True))
+    assert np.abs(wanted["y"] - wanted["y2"]).max() > 0.05
+    for name in ("y", "y2"):
+        np.testing.assert_allclose(got[name].numpy(), wanted[name], atol=0.02)
