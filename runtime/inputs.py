@@ -64,8 +64,6 @@ def arrange(body: ProgramBody, inputs: Sequence[object], named: Mapping[str, obj
             free.pop(0)  # compiled in, and left out here
         if not free:
             raise refuse("wrong number of inputs")
-        if free[0] in named:
-            raise refuse("an input is given twice", f"input {free[0]!r}")
         _take_apart(trees[free[0]], value, free.pop(0), take, refuse)
     for name, value in named.items():
         if name in trees:
@@ -73,7 +71,7 @@ def arrange(body: ProgramBody, inputs: Sequence[object], named: Mapping[str, obj
         elif name in places:
             take(places[name], value)
         elif value is not None:
-            close = close_names(name, [*trees, *places])
+            close = close_names(name, {**trees, **places})
             raise refuse("no input of that name", got=name, next_step=close)
     missing = [spec.name for at, spec in enumerate(body.inputs) if at not in found]
     if missing:

@@ -154,3 +154,21 @@ def test_one_sample_is_a_sample() -> None:
     program = ll.compile(torch.export.export(nn.Linear(6, 6).eval(), (x,)), None, target="mzi16")
     assert program.body.unit == "sample"
     assert program.schedule_for(8).batch == 8
+
+
+def test_vectors_that_do_not_share_out_among_the_samples_make_a_run_the_unit() -> None:
+    """Four rows come in and go out, but the layer sees three."""
+
+    class Regrouped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x.reshape(3, 8)).reshape(K, 6)
+
+    x = torch.randn(K, 6)
+    program = ll.compile(torch.export.export(Regrouped().eval(), (x,)), None, target="mzi16")
+    assert program.body.unit == "run"
+    assert program.energy.macs == 3 * 64
+    assert int(program.schedule.vectors.sum()) == 3

@@ -213,11 +213,34 @@ class TestManifest:
             (lambda m: m.update(structure={"leaf": -1}), "missing output"),
             (lambda m: m.update(structure={"leaf": True}), "structure"),
             (lambda m: m.update(structure={"exec": "x"}), "structure"),
+            (lambda m: m.update(structure={"constant": 1}), "structure"),
+            (lambda m: m.update(structure={"dict": [[1, {"leaf": 0}], [True, {"leaf": 0}]]}), "structure"),
+            (lambda m: m.update(structure={"dict": [[[1], {"leaf": 0}]]}), "structure"),
+            (lambda m: m.update(structure=record(["a", "b"], name=3)), "structure"),
+            (lambda m: m.update(structure=record(["a", "a"])), "structure"),
+            (lambda m: m.update(structure=record(["a b"])), "structure"),
+            (lambda m: m.update(structure=record(["class"])), "structure"),
+            (lambda m: m.update(structure=record(["_a"])), "structure"),
+            (lambda m: m.update(parameters=parameters(m, ("x", {"leaf": 1}))), "Parameters and inputs disagree"),
+            (lambda m: m.update(parameters=parameters(m, ("y", {"leaf": 0}))), "Parameters and inputs disagree"),
+            (lambda m: m.update(parameters=[{"name": "y", "tree": {"none": True}}]), "Parameters and inputs disagree"),
+            (lambda m: m.update(parameters=parameters(m, ("p0", {"constant": 1}))), "same name"),
+            (lambda m: m.update(parameters=parameters(m, ("y", {"constant": [1]}))), "structure"),
             (lambda m: m.update(structure=json.loads('{"tuple": [' * 50 + "]}" * 50)), "too deeply"),
         ],
     )
     def test_forged_fields(self, forged, edit, message):
         refused(forged(edit), message)
+
+
+def record(fields: list[str], name: object = "m:C") -> dict[str, Any]:
+    return {"record": {"class": name, "fields": [[field, {"leaf": 0}] for field in fields]}}
+
+
+def parameters(manifest: dict[str, Any], *more: tuple[str, object]) -> list[dict[str, Any]]:
+    """A parameter for each input, and some more."""
+    own = [(f"p{at}", {"leaf": at}) for at in range(len(manifest["inputs"]))]
+    return [{"name": name, "tree": tree} for name, tree in (*own, *more)]
 
 
 class TestBanks:

@@ -87,6 +87,7 @@ def test_a_recurrent_step_comes_back_exactly(tmp_path) -> None:
         ({"type": TupleType((SEQUENCE, H, None))}, "yields something else"),
         ({"type": TupleType((H, SEQUENCE, C))}, "yields something else"),
         ({"type": TupleType((TensorType("f32", ("s0", 0, KEPT)), H, C))}, "without a time step"),
+        ({"type": TupleType((TensorType("f32", ("s0", 2**31, KEPT)), H, C))}, "more time steps than vectors"),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path, changes: dict[str, Any], message: str) -> None:

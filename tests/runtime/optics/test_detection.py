@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from lightloom.runtime.errors import TargetError
 from lightloom.runtime.optics import detection as d
 from lightloom.runtime.optics.loss import loss_db, path_loss_db, transmission
 
@@ -72,3 +73,10 @@ def test_intensity_noise_is_the_sum_of_its_terms():
 def test_more_loss_makes_more_noise():
     target = quiet(noise=True, thermal_noise_a_per_rthz=1e-11)
     assert d.noise_coefficients(target, 64).rms(0.5) > d.noise_coefficients(target, 8).rms(0.5)
+
+
+@pytest.mark.parametrize("kind", ["coherent", "intensity"])
+@pytest.mark.parametrize("changes", [{"launch_power_w": 1e-300}, {"responsivity_a_per_w": 1e-200}], ids=str)
+def test_light_too_faint_for_numbers_is_refused(kind, changes):
+    with pytest.raises(TargetError, match="no light that could be measured"):
+        d.noise_coefficients(quiet(kind=kind, **changes), 8)

@@ -71,31 +71,38 @@ def test_a_size_of_minus_one_is_open() -> None:
         assert program.run(torch.ones(batch, 4), ideal=True).shape == (batch, 3)
 
 
-def branching(condition: str = "flag") -> onnx.ModelProto:
-    """One layer, then: with the flag a sum along axis 2, which there is none of in a matrix, else a negation."""
+def branching(condition: str = "flag", fits: bool = False) -> onnx.ModelProto:
+    """One layer, then two branches: a sum along axis 2, which there is none of in a matrix, and a negation.
+
+    ``fits``: the condition under which the branch that runs is taken.
+    """
     axis = numpy_helper.from_array(np.array([2]), "axis")
     out = onnx.ValueInfoProto(name="b")
-    then = helper.make_graph([helper.make_node("ReduceSum", ["h", "axis"], ["b"])], "then", [], [out], [axis])
-    other = helper.make_graph([helper.make_node("Neg", ["h"], ["b"])], "else", [], [out])
+    wrong = helper.make_graph([helper.make_node("ReduceSum", ["h", "axis"], ["b"])], "wrong", [], [out], [axis])
+    right = helper.make_graph([helper.make_node("Neg", ["h"], ["b"])], "right", [], [out])
+    then, other = (right, wrong) if fits else (wrong, right)
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"]),
         helper.make_node("If", [condition], ["y"], name="choice", then_branch=then, else_branch=other),
     ]
     inputs = [info("x", ["n", 4])] + [info("flag", [], TensorProto.BOOL)] * (condition == "flag")
-    constants = {"w": np.eye(4, 3, dtype=np.float32)} | ({} if condition == "flag" else {condition: np.array(False)})
+    constants = {"w": np.eye(4, 3, dtype=np.float32)} | ({} if condition == "flag" else {condition: np.array(fits)})
     return model(nodes, inputs, ["y"], constants)
 
 
-def test_a_branch_that_cannot_run_is_left_out_and_guarded(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fits", [False, True])
+def test_a_branch_that_cannot_run_is_left_out_and_guarded(fits: bool, tmp_path: Path) -> None:
     x = torch.from_numpy(real(2, 4))
-    program = ll.compile(branching().SerializeToString(), (x, torch.tensor(False)), target="mzi16")
+    program = ll.compile(branching(fits=fits).SerializeToString(), (x, torch.tensor(fits)), target="mzi16")
     program.save(tmp_path / "p.loom")
     for each in (program, ll.load(tmp_path / "p.loom")):
         for executor in ("batched", "step"):
-            got = each.run(x, torch.tensor(False), ideal=True, executor=executor)
+            got = each.run(x, torch.tensor(fits), ideal=True, executor=executor)
             np.testing.assert_allclose(got.numpy(), -x[:, :3].numpy(), rtol=1e-5, atol=1e-6)
-            with pytest.raises(ll.InputError, match=r"branch of the model that is not in the program.*'choice'.*False"):
-                each.run(x, torch.tensor(True), ideal=True, executor=executor)
+            with pytest.raises(
+                ll.InputError, match=rf"branch of the model that is not in the program.*'choice'.*{fits}"
+            ):
+                each.run(x, torch.tensor(not fits), ideal=True, executor=executor)
 
 
 def test_a_branch_that_a_constant_rules_out_may_be_anything() -> None:
