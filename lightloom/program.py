@@ -244,7 +244,9 @@ class Program:
     def __repr__(self) -> str:
         banks = self.body.banks.values()
         tiles = sum(bank.spec.tiles for bank in banks)
-        return f"Program({self.body.name!r} on {self.target.name!r}: {len(self.body.banks)} matrices, {tiles} tiles)"
+        matrices = "1 matrix" if len(banks) == 1 else f"{len(banks)} matrices"
+        size = f"{matrices}, {tiles} tile{'s' * (tiles != 1)}"
+        return f"Program({self.body.name!r} on {self.target.name!r}: {size})"
 
 
 def load(path: str | Path) -> Program:

@@ -314,6 +314,10 @@ class ProgramBody:
     plan: Plan = field(default_factory=Plan)
     parameters: tuple[Parameter, ...] = ()
 
+    def __repr__(self) -> str:
+        size = f"{len(self.steps)} steps, {len(self.banks)} banks, {len(self.constants)} constants"
+        return f"ProgramBody({self.name!r} on {self.target.name!r}: {size})"
+
     def target_for(self, bank: str) -> Target:
         """The target that a bank runs under: the layer's own where it has overrides, else the chip's."""
         return self.layer_targets.get(bank, self.target)

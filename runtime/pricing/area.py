@@ -98,6 +98,9 @@ class AreaReport:
         """Totals, and the table of parts."""
         return self.table().to_dict()
 
+    def __repr__(self) -> str:
+        return f"AreaReport({len(self.parts)} parts, {self.total_m2 * 1e6:.4g} mm²)"
+
     def __str__(self) -> str:
         lines = [
             str(self.table()),

@@ -285,6 +285,9 @@ class EnergyReport:
         """Headline figures and bars, for notebooks."""
         return form("energy.html", self)
 
+    def __repr__(self) -> str:
+        return f"EnergyReport(batch of {self.batch}, {si(self.total_j, 'J')} in {si(self.makespan_s, 's')})"
+
     def __str__(self) -> str:
         return str(self.table())
 

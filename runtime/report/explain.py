@@ -125,6 +125,9 @@ class Explanation:
         )
         return Table(columns, rows, left=2)
 
+    def __repr__(self) -> str:
+        return f"Explanation({self.program!r} on {self.target!r}: {self.headline})"
+
     def __str__(self) -> str:
         title = f"{self.program} on {self.target}: {self.headline}"
         notes = "".join(f"\nnote: {note}" for note in self.notes)

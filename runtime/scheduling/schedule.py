@@ -227,6 +227,9 @@ class Schedule:
         """Times, a picture of the lanes and the steps, for notebooks."""
         return form("schedule.html", self)
 
+    def __repr__(self) -> str:
+        return f"Schedule({len(self)} events, batch of {self.batch}, {_seconds(self.makespan_s)})"
+
     def __str__(self) -> str:
         head = (
             f"schedule of {len(self)} events for a batch of {self.batch}: {_seconds(self.makespan_s)}, "

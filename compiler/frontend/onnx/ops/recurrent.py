@@ -103,6 +103,11 @@ def without_cell_state(
     return _recurrent(node, x, w, r, b, lengths, h, None, None)
 
 
+def _of_columns(parameter: Tensor, codes: Tensor) -> Tensor:
+    """A scale or zero point of a direction, or of each of its columns, beside codes (directions, inputs, columns)."""
+    return parameter.reshape(codes.shape[0], 1, -1).to(torch.float32)
+
+
 def _hold_quantized(node: NodeContext) -> None:
     """Constant weights of eight bits (directions, inputs, gates * hidden) as the reals they stand for, transposed."""
     constants = (*node.constants, *[None] * 12)[:12]
@@ -110,12 +115,11 @@ def _hold_quantized(node: NodeContext) -> None:
         codes, scale, zero = constants[at], constants[scale_at], constants[zero_at]
         if codes is None or scale is None or codes.ndim != 3:
             return
-        scale, zero = (  # one for a direction, or one for each of its columns
-            None if value is None else value.reshape(codes.shape[0], 1, -1).to(torch.float32) for value in (scale, zero)
-        )
-        centred = codes.to(torch.float32) if zero is None else codes.to(torch.float32) - zero
+        centred = codes.to(torch.float32)
+        if zero is not None:
+            centred = centred - _of_columns(zero, codes)
         by = "_".join(node.input_names[scale_at : zero_at + 1])  # what else decides the reals: nodes share equal ones
-        node.replace(at, _reordered(node, (centred * scale).transpose(1, 2)), f"reals_by_{by}")
+        node.replace(at, _reordered(node, (centred * _of_columns(scale, codes)).transpose(1, 2)), f"reals_by_{by}")
     if constants[3] is not None:
         node.replace(3, _biases(node, constants[3]), "biases_of_LSTM")
     node.state["ordered"] = constants[3] is not None or len(node.input_names) < 4 or not node.input_names[3]
